@@ -1,0 +1,1 @@
+"""Targets by kind: where a registered model is served."""

@@ -1,0 +1,1 @@
+"""Front ends by kind: the page people use a model from."""

@@ -1,0 +1,107 @@
+"""Steps as processes on this machine, started with the command line a remote job uses."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec import files, secrets
+from mlops_spec.actions import Context, Outcome
+from mlops_spec.errors import StepError
+
+if TYPE_CHECKING:
+    from mlops_spec.plan import Step
+
+_GRACE_SECONDS = 15  # to leave after Ctrl-C before being killed
+_LAST_LINES = 12
+
+
+def run(step: Step, context: Context) -> Outcome:
+    """Runs a step's command, streaming its output, and reads the summary it leaves.
+
+    Raises:
+        StepError: The command failed; carries what it said last.
+    """
+    environment, hidden = secrets.resolve(step.payload["environment"])
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    with (context.folder / "log.txt").open("a", encoding="utf-8") as log:
+
+        def heard(line: str) -> None:
+            masked = secrets.mask(line, hidden)
+            last.append(masked)
+            log.write(masked + "\n")
+            log.flush()
+            context.emit(masked)
+
+        code = _execute(command(step, context), environment, heard)
+    if code != 0:
+        raise _failure(step, code, list(last), context)
+    summary = files.read_json(context.folder / "out" / "summary.json")
+    return Outcome(summary["text"], summary["metrics"], summary["refused"])
+
+
+def command(step: Step, context: Context) -> list[str]:
+    """The step's command line with its placeholders filled."""
+    places = {
+        "spec": str(context.folder / "spec.json"),
+        "out": str(context.folder / "out"),
+        **{name: str(path) for name, path in context.inputs.items()},
+    }
+    words = [
+        re.sub(r"\$\{\{(\w+)\}\}", lambda match: places[match.group(1)], word)
+        for word in step.payload["command"]
+    ]
+    return [sys.executable if words[0] == "python" else words[0], *words[1:]]
+
+
+def _execute(words: list[str], environment: dict[str, str], heard: Any) -> int:
+    own = {"PYTHONUNBUFFERED": "1", "MLOPS_SPEC_PARENT": str(os.getpid())}
+    process = subprocess.Popen(  # noqa: S603 - the command is the plan's, shown before
+        words,
+        env={**os.environ, **own, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # Ctrl-C reaches it once, from here
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            heard(line.rstrip("\n"))
+        return process.wait()
+    except BaseException:
+        _stop(process)
+        raise
+    finally:
+        process.stdout.close()
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Ends a step and all it started: asked first, then made to."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _failure(step: Step, code: int, last: list[str], context: Context) -> StepError:
+    said = next((i for i, line in enumerate(last) if line.startswith("error: ")), None)
+    if said is not None:
+        text = "\n".join(last[said:]).removeprefix("error: ")
+    else:
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        text = "\n  ".join([f"the process {how}; it said last:", *last])
+    cure = f"all of it is in {context.folder / 'log.txt'}; the same command continues"
+    return StepError(f"{step.id}: {text}", cure)

@@ -1,0 +1,190 @@
+"""The model bundle: one folder that training hands to everything after it.
+
+    model.safetensors   weights
+    model.onnx          the network, logits from preprocessed images; batch size is free
+    model.json          labels, preprocessing, metrics, spec, digests, versions, golden inputs
+
+No pickle anywhere. Labels and preprocessing live here and nowhere else: training, evaluation and
+serving all prepare an image with the functions of this module, so there is nothing to drift.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from mlops_spec import files
+from mlops_spec.errors import MlopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    import onnxruntime
+    from PIL import Image
+
+_FILES = ("model.safetensors", "model.onnx")
+
+
+class Preprocessing(BaseModel):
+    """From a picture to the network's input, in this order; sizes in pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: int  # 1 grey, 3 RGB
+    resize: int  # shorter side, bilinear
+    input_size: int  # centre crop
+    mean: tuple[float, ...]  # per channel, of values in 0..1
+    std: tuple[float, ...]
+
+
+class Golden(BaseModel):
+    """An input with the probabilities that training recorded for it: what a service must repeat."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: str  # base64 of an image file
+    scores: tuple[float, ...]  # one per label
+
+
+class Card(BaseModel):
+    """`model.json`: all there is to know about a model beside its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trainer: str
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    data_digest: str
+    spec: dict[str, Any]
+    versions: dict[str, str]
+    golden: tuple[Golden, ...]
+    metrics: dict[str, float] = {}
+    digests: dict[str, str] = {}
+
+
+def write(folder: Path, card: Card) -> None:
+    """Completes a bundle whose weights and network are written already."""
+    digests = {name: files.sha256_file(folder / name) for name in _FILES}
+    complete = card.model_copy(update={"digests": digests})
+    files.write_json(folder / "model.json", complete.model_dump(mode="json"))
+
+
+def read(folder: Path) -> Card:
+    """Reads a bundle's card after checking that the files beside it are the recorded ones.
+
+    Raises:
+        MlopsError: The folder is no bundle, or a file of it was changed.
+    """
+    try:
+        document = files.read_json(folder / "model.json")
+    except FileNotFoundError as error:
+        message = f"{folder} is no model bundle: it has no model.json"
+        raise MlopsError(message) from error
+    document.pop("schema_version")
+    card = Card.model_validate(document)
+    for name, digest in card.digests.items():
+        if not (folder / name).is_file() or files.sha256_file(folder / name) != digest:
+            message = f"{folder / name} is not the file that training recorded"
+            raise MlopsError(message, "train again, or restore the bundle from its registry")
+    return card
+
+
+def digest(folder: Path) -> str:
+    """The identity of a model: the digest of its network and weights."""
+    return files.sha256_of({name: files.sha256_file(folder / name) for name in _FILES})
+
+
+def open_image(source: Path | bytes, channels: int) -> Image.Image:
+    """Decodes a picture upright, as grey or RGB; transparency turns white, 16 bits become 8."""
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+        image: Image.Image = ImageOps.exif_transpose(file)
+        if image.mode.startswith(("I", "F")):
+            image = image.convert("F").point(lambda value: value / 257.0)
+        if "A" in image.getbands() or "transparency" in image.info:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        return image.convert("RGB" if channels == 3 else "L")  # noqa: PLR2004 - RGB
+
+
+def pixels(source: Path | bytes, how: Preprocessing) -> np.ndarray:
+    """A picture resized and cropped: uint8, shape (input_size, input_size, channels)."""
+    import numpy as np
+    from PIL import Image
+
+    image = open_image(source, how.channels)
+    scale = how.resize / min(image.size)
+    size = [max(how.resize, round(side * scale)) for side in image.size]
+    image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+    left, top = ((side - how.input_size) // 2 for side in size)
+    image = image.crop((left, top, left + how.input_size, top + how.input_size))
+    array = np.asarray(image, dtype=np.uint8)
+    return array.reshape(how.input_size, how.input_size, how.channels)
+
+
+def normalize(batch: np.ndarray, how: Preprocessing) -> np.ndarray:
+    """From uint8 (N, H, W, C) to the network's input: float32 (N, C, H, W)."""
+    import numpy as np
+
+    mean, std = (np.asarray(values, dtype=np.float32) for values in (how.mean, how.std))
+    scaled = (batch.astype(np.float32) / 255.0 - mean) / std
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of (N, classes) logits."""
+    import numpy as np
+
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle ready to answer, by ONNX Runtime on the CPU."""
+
+    card: Card
+    session: onnxruntime.InferenceSession
+
+    def logits(self, images: Sequence[Path | bytes]) -> np.ndarray:
+        """Logits (N, classes) of pictures, in order."""
+        import numpy as np
+
+        how = self.card.preprocessing
+        batch = normalize(np.stack([pixels(image, how) for image in images]), how)
+        (answer,) = self.session.run(None, {self.session.get_inputs()[0].name: batch})
+        return np.asarray(answer)
+
+    def batches(self, images: Sequence[Path], size: int) -> Iterator[np.ndarray]:
+        """Logits of many pictures, a batch at a time."""
+        for start in range(0, len(images), size):
+            yield self.logits(images[start : start + size])
+
+
+def load(folder: Path) -> Model:
+    """Opens a bundle for inference."""
+    import onnxruntime
+
+    card = read(folder)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    path = str(folder / "model.onnx")
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return Model(card, session)
+
+
+def golden(model: Model, images: Sequence[bytes]) -> tuple[Golden, ...]:
+    """Records what a model answers for some image files."""
+    scores = softmax(model.logits(images))
+    return tuple(
+        Golden(image=base64.b64encode(image).decode(), scores=tuple(map(float, row)))
+        for image, row in zip(images, scores, strict=True)
+    )

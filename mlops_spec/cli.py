@@ -1,0 +1,239 @@
+"""The command line: one verb, Hydra's override grammar, a few switches."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec import __version__
+from mlops_spec.errors import (
+    EXIT_MEANINGS,
+    ExitCode,
+    MlopsError,
+    Problem,
+    SpecError,
+    from_os_error,
+    suggest,
+)
+from mlops_spec.view import Style, choose, echo, plan_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mlops_spec.compose import Composer, Composition
+    from mlops_spec.spec import Spec
+
+
+@dataclass(frozen=True)
+class Options:
+    """A parsed command line."""
+
+    verb: str
+    words: tuple[str, ...]
+    multirun: bool
+    check: bool
+    style: Style
+
+    @property
+    def overrides(self) -> list[str]:
+        """The words that change the spec."""
+        return [word for word in self.words if _is_override(word)]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The words that belong to the verb."""
+        return [word for word in self.words if not _is_override(word)]
+
+
+def _is_override(word: str) -> bool:
+    return "=" in word or word.startswith(("+", "~"))
+
+
+def run(options: Options) -> ExitCode:
+    """Plans, prints the plan, applies it; with `-m` a whole sweep."""
+    from mlops_spec import sweep
+    from mlops_spec.run import execute
+
+    composer = _composer()
+    if options.multirun:
+        return sweep.execute(composer, options.overrides, options.style)
+    composition, spec = _spec(composer, options.overrides)
+    return execute(composition, spec, choose(options.style))
+
+
+def plan(options: Options) -> ExitCode:
+    """Prints what `run` would do and why; changes nothing."""
+    from mlops_spec.plan import plan as make
+    from mlops_spec.run import read_facts
+
+    composer = _composer()
+    members = composer.members(options.overrides) if options.multirun else [options.overrides]
+    for overrides in members:
+        composition, spec = _spec(composer, overrides)
+        todo = make(spec, read_facts(spec), composition.origins)
+        if options.style.json:
+            echo(json.dumps(todo.document(), ensure_ascii=False))
+            continue
+        for line in plan_lines(todo, options.style):
+            echo(line)
+        if options.style.verbose:
+            for planned in todo.steps:
+                echo(json.dumps({planned.step.id: planned.step.payload}, indent=2))
+    return ExitCode.DONE
+
+
+def show(options: Options) -> ExitCode:
+    """Prints the resolved spec, or where one value comes from and what it shadowed."""
+    from mlops_spec import show as shows
+
+    composition, spec = _spec(_composer(), options.overrides)
+    keys = options.arguments or [""]
+    for key in keys:
+        shows.show(key, spec, composition, options.style)
+    return ExitCode.DONE
+
+
+def schema(options: Options) -> ExitCode:
+    """Writes the JSON Schemas that editors check YAML with; `--check` says whether they are stale."""
+    from mlops_spec import schema as schemas
+
+    return schemas.write(_composer(), check=options.check)
+
+
+def check(options: Options) -> ExitCode:
+    """Says whether this machine is ready for a spec, with a cure for whatever is not."""
+    from mlops_spec import check as checks
+
+    return checks.run(options.overrides, options.style)
+
+
+def init(options: Options) -> ExitCode:
+    """Makes a new project: a conf overlay, an experiment, a test, CI files."""
+    from mlops_spec import scaffold
+
+    if len(options.arguments) != 1:
+        raise _usage("init takes one folder: python -m mlops_spec init DIR")
+    return scaffold.write(options.arguments[0])
+
+
+VERBS: dict[str, Callable[[Options], ExitCode]] = {
+    "run": run,
+    "plan": plan,
+    "show": show,
+    "check": check,
+    "schema": schema,
+    "init": init,
+}
+_TAKES_ARGUMENTS = {"show", "init"}
+_HYDRA_FLAGS = ("-sc", "--shell-completion", "--cfg", "-c", "--info", "-i", "--hydra-help")
+
+_INTRODUCTION = """\
+mlops_spec {version}: from a folder of images to a registered model, declared in YAML.
+
+  python -m mlops_spec +experiment=quickstart                     run what an experiment declares
+  python -m mlops_spec plan +experiment=quickstart                what would run, and why
+  python -m mlops_spec show training.lr +experiment=quickstart    where a value comes from
+  python -m mlops_spec -m +experiment=quickstart training.lr=0.003,0.01    a sweep
+
+verbs
+{verbs}
+
+switches
+  -m, --multirun   every combination of comma-separated values
+  --json           for machines, one document a line
+  -q, -v           quiet, verbose
+  --no-color       plain text (NO_COLOR works too)
+  --check          with schema: only say whether files are stale
+
+exit codes
+{codes}
+"""
+
+
+def help_text() -> str:
+    """The page that `python -m mlops_spec` alone prints."""
+    verbs = [f"  {name:<7} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()]
+    codes = [f"  {int(code):<3} {text}" for code, text in EXIT_MEANINGS.items()]
+    return _INTRODUCTION.format(version=__version__, verbs="\n".join(verbs), codes="\n".join(codes))
+
+
+def _composer() -> Composer:
+    from mlops_spec.compose import Composer as Composing
+
+    return Composing()
+
+
+def _spec(composer: Composer, overrides: Sequence[str]) -> tuple[Composition, Spec]:
+    from mlops_spec.spec import parse
+
+    composition = composer.compose(overrides)
+    return composition, parse(composition.values, composition.origins, composition.problems)
+
+
+def _usage(message: str) -> SpecError:
+    return SpecError([Problem("command line", "", message)])
+
+
+def _parse(argv: Sequence[str]) -> Options:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("-q", "--quiet", action="store_true")
+    parser.add_argument("-v", "--verbose", action="store_true")
+    parser.add_argument("--no-color", action="store_true")
+    flags, words = parser.parse_known_args(argv)
+    for word in words:
+        if word.startswith("-"):
+            known = [o for action in parser._actions for o in action.option_strings]  # noqa: SLF001
+            raise _usage(f"unknown switch {word}{suggest(word, known)}")
+    verb = words.pop(0) if words and not _is_override(words[0]) else "run"
+    if verb not in VERBS:
+        raise _usage(f"unknown verb {verb!r}{suggest(verb, VERBS)} (known: {', '.join(VERBS)})")
+    style = Style(flags.json, flags.quiet, flags.verbose, not flags.no_color)
+    options = Options(verb, tuple(words), flags.multirun, flags.check, style)
+    if options.arguments and verb not in _TAKES_ARGUMENTS:
+        raise _usage(f"{verb} does not take {options.arguments[0]!r}: write KEY=VALUE")
+    return options
+
+
+def main(argv: Sequence[str]) -> ExitCode:
+    """Runs one command line; every error leaves through here."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        echo(help_text().rstrip())
+        return ExitCode.DONE
+    if argv[0] == "--version":
+        echo(__version__)
+        return ExitCode.DONE
+    if any(flag.split("=")[0] in _HYDRA_FLAGS for flag in argv):
+        from mlops_spec import hydra_cli
+
+        return hydra_cli.main(argv, VERBS)
+    as_json = "--json" in argv
+    try:
+        options = _parse(argv)
+        return VERBS[options.verb](options)
+    except MlopsError as error:
+        return _fail(error, as_json=as_json)
+    except OSError as error:
+        known = from_os_error(error)
+        if known is None:
+            raise
+        return _fail(known, as_json=as_json)
+    except KeyboardInterrupt:
+        echo("interrupted; the same command continues", sys.stderr)
+        return ExitCode.INTERRUPTED
+
+
+def _fail(error: MlopsError, *, as_json: bool) -> ExitCode:
+    if not as_json:
+        echo(str(error), sys.stderr)
+        return error.exit_code
+    document: dict[str, Any] = {"event": "error", "message": error.message, "cure": error.cure}
+    if isinstance(error, SpecError):
+        document["problems"] = [vars(problem) for problem in error.problems]
+    echo(json.dumps({**document, "exit_code": int(error.exit_code)}, ensure_ascii=False))
+    return error.exit_code

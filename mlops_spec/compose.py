@@ -1,0 +1,255 @@
+"""YAML files and command-line overrides, composed as Hydra does, with the origin of every key.
+
+Only Hydra's public API is used: its override parser, its config groups and its defaults lists.
+Values are merged once per distinct choice of groups, so that the thousand members of a sweep that
+changes values only cost one composition and a thousand small copies.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mlops_spec.errors import Problem, SpecError, suggest
+from mlops_spec.origins import (
+    COMMAND_LINE,
+    Layer,
+    Origins,
+    display,
+    file_origins,
+    read_yaml,
+    where_is,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hydra.core.config_loader import ConfigLoader
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.override_parser.types import Override
+
+
+@dataclass(frozen=True)
+class Composition:
+    """One composed configuration, not yet validated."""
+
+    values: dict[str, Any]
+    origins: Origins
+    choices: dict[str, str]  # group -> chosen option
+    overrides: tuple[str, ...]
+    problems: tuple[Problem, ...]  # of composing; validation adds its own
+
+
+def installed_conf() -> Path:
+    """The configuration that ships with the package: inside it in a wheel, beside it in the repo."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def conf_folders() -> list[Path]:
+    """Folders that hold configuration, the first one winning: the project's own, the installed."""
+    candidates = [Path.cwd() / "conf", installed_conf()]
+    return [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
+
+
+class _Overlay(SearchPathPlugin):  # type: ignore[misc]
+    """Puts the project's `conf/` before the installed one on Hydra's search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in conf_folders()[:-1]:
+            search_path.prepend(provider="project", path=folder.as_uri())
+
+
+def register_overlay() -> None:
+    """Makes Hydra see the project's own `conf/`; also for Hydra's own commands."""
+    if _Overlay not in Plugins.instance().discover(SearchPathPlugin):
+        Plugins.instance().register(_Overlay)
+
+
+def yaml_files(folder: Path) -> list[Path]:
+    """Every configuration file below a folder."""
+    return sorted(p for p in folder.rglob("*.yaml") if "schema" not in p.relative_to(folder).parts)
+
+
+class Composer:
+    """The configuration groups as they lie on disk, ready to be composed."""
+
+    def __init__(self) -> None:
+        self._check_syntax()
+        GlobalHydra.instance().clear()
+        register_overlay()
+        initialize_config_dir(str(installed_conf()), job_name="mlops_spec", version_base="1.3")
+        self._loader: ConfigLoader = GlobalHydra.instance().config_loader()
+        self._parser = OverridesParser.create(self._loader)
+        self._layers: dict[tuple[str, ...], tuple[Layer, dict[str, str]]] = {}
+        self.groups = {
+            name: self._loader.get_group_options(name)
+            for name in self._loader.list_groups("")
+            if name not in ("hydra", "schema")
+        }
+
+    def _check_syntax(self) -> None:
+        """Parses every file first: all syntax errors at once, each with its line."""
+        problems: list[Problem] = []
+        for path in itertools.chain.from_iterable(yaml_files(f) for f in conf_folders()):
+            try:
+                read_yaml(path)
+            except SpecError as error:
+                problems += error.problems
+        if problems:
+            raise SpecError(problems)
+
+    def members(self, overrides: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """The override lists of a sweep's members, in Hydra's order (`a=1,2 b=3,4`: a outermost)."""
+        choices: list[list[str]] = []
+        for text, override in zip(overrides, self._parse(overrides), strict=True):
+            if override.is_interval_sweep():
+                cure = "needs a step: write range(start,stop,step) or a list"
+                raise SpecError([Problem(COMMAND_LINE, override.key_or_group, cure)])
+            if override.is_sweep_override():
+                key = override.get_key_element()
+                choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            else:
+                choices.append([text])
+        return itertools.product(*choices)
+
+    def compose(self, overrides: Sequence[str]) -> Composition:
+        """Composes one configuration.
+
+        Args:
+            overrides: In Hydra's grammar, without sweeps.
+
+        Raises:
+            SpecError: The overrides can not be read at all, or the files contradict each other.
+        """
+        problems: list[Problem] = []
+        groups: list[str] = []
+        values: list[Override] = []
+        for text, override in zip(overrides, self._parse(overrides), strict=True):
+            problem = self._problem(override)
+            if problem:
+                problems.append(problem)
+            elif self._is_group(override):
+                plain = override.key_or_group == "experiment" and not text.startswith(("+", "~"))
+                groups.append(f"+{text}" if plain else text)
+            else:
+                values.append(override)
+        layer, choices = self._base(tuple(groups))
+        problems += _apply(values, layer)
+        resolved, unresolved = _resolve(layer)
+        problems += unresolved
+        return Composition(resolved, layer.origins, choices, tuple(overrides), tuple(problems))
+
+    def _parse(self, overrides: Sequence[str]) -> list[Override]:
+        parsed, problems = [], []
+        for text in overrides:
+            try:
+                parsed += self._parser.parse_overrides([text])
+            except HydraException:
+                what = f"cannot read {text!r}: write KEY=VALUE, +KEY=VALUE or ~KEY (quote odd characters)"
+                problems.append(Problem(COMMAND_LINE, "", what))
+        if problems:
+            raise SpecError(problems)
+        return parsed
+
+    def _is_group(self, override: Override) -> bool:
+        named = override.key_or_group in self.groups
+        return named and (override.is_delete() or isinstance(override.value(), str))
+
+    def _problem(self, override: Override) -> Problem | None:
+        key = override.key_or_group
+        if key.split("/")[0].split(".")[0] == "hydra":
+            return Problem(
+                COMMAND_LINE, key, "Hydra's own settings have no effect here: leave it out"
+            )
+        if override.is_sweep_override():
+            return Problem(COMMAND_LINE, key, "several values: add -m for a sweep")
+        if override.package is not None or "/" in key:
+            known = suggest(key, self.groups)
+            return Problem(COMMAND_LINE, key, f"unknown group{known}")
+        if self._is_group(override) and not override.is_delete():
+            return self._option_problem(key, str(override.value()))
+        return None
+
+    def _option_problem(self, group: str, option: str) -> Problem | None:
+        options = self.groups[group]
+        if option in options:
+            return None
+        listed = ", ".join(options)
+        what = f"unknown option {option!r}{suggest(option, options)} (known: {listed})"
+        return Problem(COMMAND_LINE, group, what)
+
+    def _base(self, groups: tuple[str, ...]) -> tuple[Layer, dict[str, str]]:
+        if groups not in self._layers:
+            self._layers[groups] = self._merge(groups)
+        layer, choices = self._layers[groups]
+        return layer.copy(), choices
+
+    def _merge(self, groups: tuple[str, ...]) -> tuple[Layer, dict[str, str]]:
+        try:
+            defaults = self._loader.compute_defaults_list("config", list(groups), RunMode.RUN)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise SpecError([_composition_problem(error)]) from error
+        layer = Layer()
+        for default in defaults.defaults:
+            name = default.config_path
+            if name is not None and not name.startswith("hydra/"):
+                layer.merge(*file_origins(_find(name), default.package or ""))
+        chosen = defaults.overrides.known_choices
+        return layer, {g: o for g, o in chosen.items() if o and not g.startswith("hydra/")}
+
+
+def _find(name: str) -> Path:
+    return next(path for f in conf_folders() if (path := f / f"{name}.yaml").is_file())
+
+
+def _composition_problem(error: Exception) -> Problem:
+    """Hydra's refusal in one line, with the file whose defaults list caused it where it says so."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:4])
+    name = text.partition("In '")[2].partition("'")[0]
+    where = next(
+        (
+            display(f / f"{name}.yaml")
+            for f in conf_folders()
+            if name and (f / f"{name}.yaml").is_file()
+        ),
+        "conf",
+    )
+    return Problem(where, "defaults", text)
+
+
+def _apply(overrides: Sequence[Override], layer: Layer) -> Iterator[Problem]:
+    """Lays value overrides over the files; whether a key exists is for validation to say."""
+    for override in overrides:
+        key = override.key_or_group
+        if not override.is_delete():
+            layer.put(key, override.value(), COMMAND_LINE)
+        elif not layer.drop(key):
+            yield Problem(COMMAND_LINE, key, "nothing to delete: there is no such key")
+
+
+def _resolve(layer: Layer) -> tuple[dict[str, Any], list[Problem]]:
+    """Values with `${...}` replaced; `${secret:NAME}` stays a name."""
+    if not OmegaConf.has_resolver("secret"):
+        OmegaConf.register_new_resolver("secret", lambda name: f"${{secret:{name}}}")
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(layer.values), resolve=True)
+    except OmegaConfBaseException as error:
+        key = str(getattr(error, "full_key", "") or "")
+        what = str(error).splitlines()[0]
+        return layer.values, [Problem(where_is(layer.origins, key), key, what)]
+    return resolved, []  # type: ignore[return-value] # a mapping stays a mapping

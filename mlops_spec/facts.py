@@ -1,0 +1,131 @@
+"""Facts: what the world is now, read in one place, recorded, and injectable in tests.
+
+A plan is a pure function of a spec and these facts, so that whatever a plan depends on is here.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlops_spec import files, kinds, registry
+
+if TYPE_CHECKING:
+    from mlops_spec.registry import Version
+    from mlops_spec.spec import Spec
+
+V = TypeVar("V")
+
+MODELS = Path(".mlops/models")
+_TOOLS = ("mlops_spec", "torch", "torchvision", "pytorch-lightning", "onnxruntime", "mlflow-skinny")
+
+
+class Lazy(Mapping[str, V]):
+    """A mapping whose values are read when asked for, once; what was asked for can be recorded."""
+
+    def __init__(self, read: Callable[[str], V]) -> None:
+        self._read = read
+        self.seen: dict[str, V] = {}
+
+    def __getitem__(self, key: str) -> V:
+        if key not in self.seen:
+            self.seen[key] = self._read(key)
+        return self.seen[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.seen)
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished step: the request that was performed and what came of it."""
+
+    id: str
+    key: str
+    action: str
+    payload: dict[str, Any]
+    needs: dict[str, str]  # id of a needed step -> its key
+    code: dict[str, str]  # module -> digest
+    text: str
+    metrics: dict[str, float]
+    refused: bool
+    seconds: float
+    damage: str = ""  # why its outputs can not be used any more
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The world as a plan sees it.
+
+    Attributes:
+        source: Digest of what the data set is read from.
+        versions: Versions of the registered model.
+        code: Module name -> the digests of the modules that perform what it does.
+        finished: Step key -> its record, None for a step never finished.
+        latest: Step id -> the experiment's last record of it.
+        target: What the deployer found of the target.
+        tools: Versions of the programs at work.
+    """
+
+    source: str
+    versions: tuple[Version, ...] = ()
+    code: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    finished: Mapping[str, Record | None] = field(default_factory=dict)
+    latest: Mapping[str, Record | None] = field(default_factory=dict)
+    target: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The facts as they are recorded with a run; finished steps have records of their own."""
+        return {
+            "source": self.source,
+            "versions": [vars(version) for version in self.versions],
+            "code": dict(self.code),
+            "target": dict(self.target),
+            "tools": dict(self.tools),
+        }
+
+
+def read(
+    spec: Spec,
+    finished: Mapping[str, Record | None],
+    latest: Mapping[str, Record | None],
+) -> Facts:
+    """Reads the world; changes nothing.
+
+    Args:
+        spec: What is wanted, which tells where to look.
+        finished: The store's records by key.
+        latest: The store's last records of this experiment by step id.
+    """
+    data = kinds.load("data", spec.data.kind)
+    target = kinds.load("target", spec.target.kind)
+    versions: list[Version] = []
+    if spec.workspace.kind == "local":
+        versions = registry.read(Path(spec.workspace.database), MODELS, spec.registered_model)
+    return Facts(
+        source=files.sha256_of(data.fingerprint(spec.data)),
+        versions=tuple(versions),
+        code=Lazy(kinds.code),
+        finished=finished,
+        latest=latest,
+        target=target.facts(spec) if hasattr(target, "facts") else {},
+        tools={"python": platform.python_version(), **_versions()},
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _TOOLS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

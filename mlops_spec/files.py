@@ -1,0 +1,95 @@
+"""Files that are never half-written, and JSON documents that name their version.
+
+The engine and the steps' own processes both keep state on disk; whatever one of them leaves behind
+after a crash the other must be able to read, so every write goes through here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mlops_spec.errors import StateError
+
+SCHEMA_VERSION = 1
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replaces `path` in one move: readers see the old content or the new, never a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # mkstemp makes files private; these are ordinary ones
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, content: str) -> None:
+    """Replaces a text file (UTF-8) in one move."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Replaces a JSON document, adding its schema version."""
+    versioned = {"schema_version": SCHEMA_VERSION, **document}
+    write_text(path, json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON document that `write_json` wrote.
+
+    Raises:
+        StateError: It is damaged, or a newer version of this program wrote it.
+        FileNotFoundError: There is none.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        version = int(document["schema_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(
+            f"{path} is damaged ({type(error).__name__}: {error})",
+            "delete it and run the same command again: what it recorded will be done anew",
+        ) from error
+    if version > SCHEMA_VERSION:
+        raise NewerStateError(path, version)
+    if not isinstance(document, dict):  # pragma: no cover - a list has no "schema_version"
+        raise TypeError(path)
+    return document
+
+
+class NewerStateError(StateError):
+    """State of a newer version of this program: to be left alone, not repaired."""
+
+    def __init__(self, path: Path, version: int) -> None:
+        super().__init__(
+            f"{path} was written by a newer mlops_spec"
+            f" (schema version {version}, this one reads up to {SCHEMA_VERSION})",
+            "upgrade mlops_spec, or work in another folder",
+        )
+
+
+def canonical(value: object) -> bytes:
+    """JSON with sorted keys and no spaces: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def sha256_of(value: object) -> str:
+    """The digest of a JSON value."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """The digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

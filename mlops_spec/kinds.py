@@ -1,0 +1,128 @@
+"""How YAML names code: `kind: NAME` is a module in a known folder, and the folder is the allow-list.
+
+Two folders count for each group: the installed one and the one of the same name in the project,
+that is, the working folder. Only the chosen module is ever imported. Names that start with an
+underscore are helpers, not kinds.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_spec.errors import MlopsError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+# config group -> the package whose modules are its kinds
+GROUPS = {
+    "data": "trainers.datasets",
+    "training": "trainers",
+    "benchmark": "trainers.benchmarks",
+    "target": "deployers",
+    "frontend": "deployers.frontends",
+}
+
+_ROOT = Path(__file__).resolve().parent.parent
+_OWN = ("mlops_spec", "trainers", "deployers")
+# Modules that carry a request but do not perform it: a change in them leaves finished work valid.
+_CARRIERS = {"mlops_spec.spec", "mlops_spec.plan", "mlops_spec.kinds", "mlops_spec.errors"}
+
+
+class UnknownKindError(MlopsError):
+    """YAML names a kind that no known folder holds."""
+
+    def __init__(self, group: str, kind: object) -> None:
+        known = names(group)
+        super().__init__(
+            f"unknown kind {kind!r} of {group}{suggest(str(kind), known)} (known: {', '.join(known)})"
+        )
+
+
+def folders(group: str) -> list[Path]:
+    """The folders that hold a group's kinds: the project's own and the installed one."""
+    relative = Path(*GROUPS[group].split("."))
+    candidates = [Path.cwd() / relative, _ROOT / relative]
+    return [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
+
+
+def names(group: str) -> list[str]:
+    """The kinds of a group: what its folders list."""
+    found = {path.stem for folder in folders(group) for path in folder.glob("[!_]*.py")}
+    return sorted(found)
+
+
+def load(group: str, kind: str) -> ModuleType:
+    """Imports the module of one kind.
+
+    Raises:
+        UnknownKindError: No known folder lists it.
+    """
+    if kind not in names(group):
+        raise UnknownKindError(group, kind)
+    _extend(GROUPS[group])
+    return importlib.import_module(f"{GROUPS[group]}.{kind}")
+
+
+def _extend(package_name: str) -> None:
+    """Lets a package also find modules in the project's folder of the same name."""
+    package = importlib.import_module(package_name)
+    local = Path.cwd().joinpath(*package_name.split("."))
+    if Path(package.__path__[0]).parent != local.parent and (local / "__init__.py").exists():
+        raise MlopsError(
+            f"{local} would hide the installed package {package_name}",
+            f"delete {local / '__init__.py'}: a folder of kinds needs none",
+        )
+    if local.is_dir() and str(local) not in package.__path__:
+        package.__path__.append(str(local))
+
+
+def code(module_name: str) -> dict[str, str]:
+    """The code that performs a step: module -> digest, for a module and all it imports of ours.
+
+    Imports are read from the source, inside functions too, and nothing is executed.
+    """
+    pending, digests = [module_name], {}
+    while pending:
+        name = pending.pop()
+        if name in digests or name in _CARRIERS:
+            continue
+        path = _source(name)
+        if path is None:
+            continue
+        digests[name], imported = _read(path, path.stat().st_mtime_ns)
+        pending.extend(imported)
+    return dict(sorted(digests.items()))
+
+
+def _source(name: str) -> Path | None:
+    relative = Path(*name.split("."))
+    for root in dict.fromkeys((Path.cwd(), _ROOT)):
+        for path in (root / relative.with_suffix(".py"), root / relative / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
+
+
+@cache
+def _read(path: Path, _mtime_ns: int) -> tuple[str, tuple[str, ...]]:
+    source = path.read_bytes()
+    return hashlib.sha256(source).hexdigest(), tuple(_imports(ast.parse(source)))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        yield from (name for name in modules if name.split(".")[0] in _OWN)

@@ -1,0 +1,157 @@
+"""A prepared data set: one row an image, and one digest of the whole.
+
+A folder with `manifest.csv` (path, label, split, sha256) and `dataset.json` (where the images lie,
+the classes in their fixed order, counts, findings, digest). Every step after `data` reads only this.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_spec import files
+from mlops_spec.errors import MlopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """One image: its path below the root, its class, its split and its content's digest."""
+
+    path: str
+    label: str
+    split: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A file that did not become a row, and why."""
+
+    path: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared data set as the steps after `data` see it."""
+
+    root: Path
+    classes: tuple[str, ...]
+    rows: tuple[Row, ...]
+    digest: str
+
+    def split(self, name: str) -> list[Row]:
+        """The rows of one split, in the manifest's order."""
+        return [row for row in self.rows if row.split == name]
+
+    def paths(self, rows: Sequence[Row]) -> list[Path]:
+        """Where the images of some rows lie."""
+        return [self.root / row.path for row in rows]
+
+    def targets(self, rows: Sequence[Row]) -> list[int]:
+        """The class index of some rows."""
+        index = {label: i for i, label in enumerate(self.classes)}
+        return [index[row.label] for row in rows]
+
+
+def write(
+    folder: Path, root: Path, rows: Sequence[Row], findings: Sequence[Finding] = ()
+) -> Dataset:
+    """Records a prepared data set.
+
+    Args:
+        folder: Where the manifest goes.
+        root: What the rows' paths are relative to; inside `folder` or anywhere on this machine.
+        rows: The images; their order does not matter.
+        findings: Files left out.
+
+    Raises:
+        MlopsError: A split or a class would be empty.
+    """
+    ordered = tuple(sorted(rows))
+    classes = tuple(sorted({row.label for row in ordered}))
+    _check(ordered, classes)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "label", "split", "sha256"))
+    writer.writerows((row.path, row.label, row.split, row.sha256) for row in ordered)
+    files.write_text(folder / "manifest.csv", text.getvalue())
+    dataset = Dataset(root, classes, ordered, digest(ordered))
+    inside = root.resolve().is_relative_to(folder.resolve())
+    files.write_json(
+        folder / "dataset.json",
+        {
+            "root": str(root.resolve().relative_to(folder.resolve()) if inside else root.resolve()),
+            "classes": classes,
+            "digest": dataset.digest,
+            "counts": {split: counts(dataset, split) for split in SPLITS},
+            "findings": [{"path": f.path, "what": f.what} for f in findings],
+        },
+    )
+    return dataset
+
+
+def read(folder: Path) -> Dataset:
+    """Reads a prepared data set."""
+    document = files.read_json(folder / "dataset.json")
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = tuple(Row(**row) for row in csv.DictReader(file))
+    return Dataset(folder / document["root"], tuple(document["classes"]), rows, document["digest"])
+
+
+def counts(dataset: Dataset, split: str) -> dict[str, int]:
+    """Images per class in one split, in class order."""
+    found = Counter(row.label for row in dataset.split(split))
+    return {label: found[label] for label in dataset.classes}
+
+
+def digest(rows: Sequence[Row]) -> str:
+    """One digest of contents, labels and splits; where the files lie does not enter it."""
+    return files.sha256_of(sorted((row.sha256, row.label, row.split) for row in rows))
+
+
+def _check(rows: Sequence[Row], classes: Sequence[str]) -> None:
+    if len(classes) < 2:  # noqa: PLR2004 - to classify takes two
+        message = f"found {len(classes)} class(es), {len(rows)} image(s): two classes are needed"
+        raise MlopsError(message, "put the images of each class into a sub-folder of its own")
+    present = {(row.split, row.label) for row in rows}
+    for split in SPLITS:
+        empty = [label for label in classes if (split, label) not in present]
+        if empty:
+            message = f"the {split} split has no image of {', '.join(empty[:5])}"
+            raise MlopsError(message, "add images, or give the split a larger fraction")
+
+
+def stratified(labels: Sequence[str], fractions: dict[str, float], seed: int) -> list[str]:
+    """Assigns images to splits, each class in the same proportions.
+
+    Args:
+        labels: The class of each image.
+        fractions: Share of all images for each split but `train`, which takes the rest.
+        seed: Of the shuffle within each class.
+
+    Returns:
+        The split of each image.
+    """
+    import random
+
+    assigned = ["train"] * len(labels)
+    for label in sorted(set(labels)):
+        members = [i for i, other in enumerate(labels) if other == label]
+        random.Random(f"{seed}/{label}").shuffle(members)
+        start = 0
+        for split, fraction in fractions.items():
+            end = start + round(fraction * len(members))
+            for i in members[start:end]:
+                assigned[i] = split
+            start = end
+    return assigned

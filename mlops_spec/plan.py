@@ -1,0 +1,310 @@
+"""From a spec and the facts to a plan: every step an exact request, marked run or reuse, and why.
+
+`plan` is a pure function: no clock, no network, no randomness. What it returns is what is executed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlops_spec import files, kinds
+from mlops_spec.facts import MODELS
+from mlops_spec.origins import where_is
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mlops_spec.facts import Facts
+    from mlops_spec.origins import Origins
+    from mlops_spec.registry import Version
+    from mlops_spec.spec import Spec
+
+
+@dataclass(frozen=True)
+class Step:
+    """One exact request as data.
+
+    Attributes:
+        id: Its name in the plan.
+        action: Who performs it: `module.function` of mlops_spec.actions, or of a deployer.
+        payload: The request, JSON values only; `${{ID}}` stands for the outputs of a needed step.
+        needs: The steps whose outputs it reads.
+        code: The modules that do the work; their digests are part of the key.
+        drift: Why the world no longer matches a finished result; empty when it does.
+    """
+
+    id: str
+    action: str
+    payload: dict[str, Any]
+    needs: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    drift: str = ""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step with its key and what is to happen to it."""
+
+    step: Step
+    key: str
+    status: Literal["run", "reuse", "skip"]
+    why: str
+    code: dict[str, str]  # module -> digest
+    needs: dict[str, str]  # id of a needed step -> its key
+    seconds: float | None  # how long it took the last time
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that one command will do, in order."""
+
+    experiment: str
+    steps: tuple[Planned, ...]
+
+    @property
+    def to_run(self) -> list[Planned]:
+        """The steps that will run."""
+        return [planned for planned in self.steps if planned.status == "run"]
+
+    @property
+    def seconds(self) -> float | None:
+        """Estimate of the whole, from the last time; None when a step never ran."""
+        known = [planned.seconds for planned in self.to_run]
+        return sum(s for s in known if s is not None) if None not in known else None
+
+    def document(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return {**asdict(self), "seconds": self.seconds}
+
+
+def plan(spec: Spec, facts: Facts, origins: Origins | None = None) -> Plan:
+    """Decides what must happen for the world to match the spec.
+
+    Args:
+        spec: What is wanted.
+        facts: What the world is.
+        origins: Where each key was written, to name the line that causes a step to run.
+    """
+    requests = list(steps(spec, facts))
+    keys = keys_of(requests, facts)
+    planned: dict[str, Planned] = {}
+    for step in requests:
+        before = facts.latest.get(step.id)
+        draft = Planned(
+            step=step,
+            key=keys[step.id],
+            status="run",
+            why="",
+            code=_code(step, facts),
+            needs={need: keys[need] for need in step.needs},
+            seconds=before.seconds if before else None,
+        )
+        planned[step.id] = _decide(draft, planned, facts, origins or {})
+    return Plan(spec.name, tuple(planned.values()))
+
+
+def steps(spec: Spec, facts: Facts) -> Iterator[Step]:
+    """The steps of a spec in order: the engine's own, then what the target and front end add."""
+    yield from _core(spec, facts)
+    for group in ("target", "frontend"):
+        module = kinds.load(group, getattr(spec, group).kind)
+        if hasattr(module, "steps"):
+            yield from module.steps(spec, facts)
+
+
+def keys_of(requests: Sequence[Step], facts: Facts) -> dict[str, str]:
+    """The key of each step: sha256 of its request, the keys of its needs and its code."""
+    keys: dict[str, str] = {}
+    for step in requests:
+        needs = [keys[need] for need in step.needs]
+        keys[step.id] = files.sha256_of([step.action, step.payload, needs, _code(step, facts)])
+    return keys
+
+
+def _code(step: Step, facts: Facts) -> dict[str, str]:
+    return {name: digest for module in step.code for name, digest in facts.code[module].items()}
+
+
+def local(
+    spec: Spec, step_id: str, arguments: Sequence[str], part: dict[str, Any], **more: Any
+) -> Step:
+    """A step of this package's own command line as a process on this machine."""
+    verb = step_id.partition("_")[0]
+    command = ["python", "-m", "trainers", verb, "--spec", "${{spec}}", *arguments]
+    payload = {
+        "command": [*command, "--out", "${{out}}"],
+        "environment": spec.compute.environment,
+        "spec": part,
+    }
+    return Step(step_id, "local.run", payload, **more)
+
+
+def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
+    recorded = spec.model_dump(mode="json")
+    data = _data(recorded, spec, facts)
+    train = _train(recorded, spec)
+    yield data
+    yield train
+    yield local(
+        spec,
+        "evaluate",
+        ["--data", "${{data}}", "--bundle", "${{train}}"],
+        {"evaluation": {"batch_size": spec.evaluation.batch_size}},
+        needs=("data", "train"),
+        code=("mlops_spec.evaluation",),
+    )
+    if hasattr(kinds.load("benchmark", spec.benchmark.kind), "score"):
+        yield local(
+            spec,
+            "benchmark",
+            ["--data", "${{data}}"],
+            {"benchmark": recorded["benchmark"]},
+            needs=("data",),
+            code=(f"trainers.benchmarks.{spec.benchmark.kind}",),
+        )
+    yield from _promotion(recorded, spec, facts, keys_of([data, train], facts)["train"])
+
+
+def _data(recorded: dict[str, Any], spec: Spec, facts: Facts) -> Step:
+    code = (f"trainers.datasets.{spec.data.kind}",)
+    step = local(spec, "data", [], {"data": recorded["data"]}, code=code)
+    step.payload["source"] = facts.source
+    return step
+
+
+def _train(recorded: dict[str, Any], spec: Spec) -> Step:
+    part = {name: recorded[name] for name in ("seed", "model", "training")}
+    part["compute"] = {name: recorded["compute"][name] for name in ("accelerator", "devices")}
+    code = (f"trainers.{spec.training.kind}",)
+    return local(spec, "train", ["--data", "${{data}}"], part, needs=("data",), code=code)
+
+
+def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -> Iterator[Step]:
+    """Judging against the champion and registering.
+
+    The rival is the champion, or, when this very model is champion already, the one it beat: the
+    question stays the same after its answer changed the registry, so that nothing runs twice.
+    """
+    rival = _rival(facts.versions, train)
+    arguments = ["--evaluation", "${{evaluate}}"]
+    needs = ["evaluate"]
+    if rival:
+        yield local(
+            spec,
+            "evaluate_champion",
+            ["--data", "${{data}}", "--bundle", rival.path],
+            {"evaluation": {"batch_size": spec.evaluation.batch_size}},
+            needs=("data",),
+            code=("mlops_spec.evaluation",),
+        )
+        arguments += ["--champion", "${{evaluate_champion}}"]
+        needs += ["evaluate_champion"]
+    gate = {"evaluation": {"gate": recorded["evaluation"]["gate"]}}
+    yield local(spec, "gate", arguments, gate, needs=tuple(needs), code=("mlops_spec.gate",))
+    yield _register(spec, facts, train, rival)
+
+
+def _rival(versions: Sequence[Version], train: str) -> Version | None:
+    champion = next((v for v in versions if v.champion), None)
+    if champion and champion.train == train:
+        return next((v for v in versions if v.version == champion.baseline), None)
+    return champion
+
+
+def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> Step:
+    assert spec.workspace.kind == "local"
+    arguments = [
+        *("--bundle", "${{train}}", "--evaluation", "${{evaluate}}"),
+        *("--model", spec.registered_model, "--train", train),
+        *("--baseline", str(rival.version if rival else 0)),
+        *("--database", spec.workspace.database, "--models", str(MODELS)),
+    ]
+    champion = any(v.champion and v.train == train for v in facts.versions)
+    drift = "" if champion else f"it is not champion of {spec.registered_model}"
+    needs = ("train", "evaluate", "gate")
+    code = ("mlops_spec.registry",)
+    return local(spec, "register", arguments, {}, needs=needs, code=code, drift=drift)
+
+
+def _decide(
+    draft: Planned, planned: Mapping[str, Planned], facts: Facts, origins: Origins
+) -> Planned:
+    """Marks a step run, reuse or skip, with the reason."""
+    needs = [planned[need] for need in draft.step.needs]
+    for need in needs:
+        record = facts.finished.get(need.key)
+        if need.status == "skip" or (need.status == "reuse" and record and record.refused):
+            return replace(draft, status="skip", why=f"{need.step.id} said no")
+    running = [need.step.id for need in needs if need.status == "run"]
+    record = facts.finished.get(draft.key)
+    if record is None:
+        return replace(draft, why=_difference(draft, running, facts, origins))
+    reason = record.damage or draft.step.drift or (f"{running[0]} runs" if running else "")
+    if reason:
+        return replace(draft, why=reason)
+    return replace(draft, status="reuse", why=record.text)
+
+
+def _difference(draft: Planned, running: Sequence[str], facts: Facts, origins: Origins) -> str:
+    """What is new since the experiment's last run of a step, the most specific reason first."""
+    before = facts.latest.get(draft.step.id)
+    if before is None:
+        return "never ran"
+    changes = list(_changes(before.payload, draft.step.payload))
+    if changes:
+        return "; ".join(_told(change, origins) for change in changes[:3])
+    modules = sorted({*draft.code, *before.code})
+    changed = [name for name in modules if draft.code.get(name) != before.code.get(name)]
+    if changed:
+        return f"code changed: {', '.join(changed[:3])}"
+    return f"{running[0]} runs" if running else "never ran with these inputs"
+
+
+@dataclass(frozen=True)
+class _Change:
+    key: str
+    before: object
+    after: object
+
+
+_ABSENT = "(absent)"
+
+
+def _changes(before: object, after: object, key: str = "") -> Iterator[_Change]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in sorted({*before, *after}):
+            inner = f"{key}.{name}" if key else name
+            yield from _changes(before.get(name, _ABSENT), after.get(name, _ABSENT), inner)
+    elif before != after:
+        yield _Change(key, before, after)
+
+
+def _told(change: _Change, origins: Origins) -> str:
+    """A change in the words of the spec, with the line that made it."""
+    if change.key == "source":
+        return "the images changed"
+    if change.key == "command":
+        return _told_command(change)
+    key = change.key.removeprefix("spec.")
+    if change.key.startswith("environment"):
+        key = f"compute.{key}"
+    where = where_is(origins, key)
+    return f"{key} {change.before} -> {change.after}" + (f", {where}" if where else "")
+
+
+def _told_command(change: _Change) -> str:
+    """A changed command line, by its options: these come from facts, not from the spec."""
+    before, after = (_options(c) for c in (change.before, change.after))
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            was, now = before.get(name, "none"), after.get(name, "none")
+            if name in ("champion", "bundle", "baseline"):
+                return "there is another champion to beat"
+            return f"{name} {was[:24]} -> {now[:24]}"
+    return "another command line"
+
+
+def _options(command: object) -> dict[str, str]:
+    assert isinstance(command, list)
+    return {a[2:]: b for a, b in zip(command, command[1:], strict=False) if a.startswith("--")}

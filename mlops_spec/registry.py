@@ -1,0 +1,170 @@
+"""Registered models on this machine: MLflow's registry in one sqlite file.
+
+A version is a finished bundle with the key of the training step that made it and the champion it
+was measured against. Registering writes through MLflow. Reading what is registered happens before
+every plan, where importing MLflow (1.2 s) would cost more than all the rest, so it is one SQL query
+against MLflow's documented tables; a test holds the two views against each other.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from mlops_spec import bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow import MlflowClient
+
+CHAMPION = "champion"
+_TRAIN, _BASELINE, _DIGEST = "mlops_spec.train", "mlops_spec.baseline", "mlops_spec.digest"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    version: int
+    train: str  # key of the step that trained it
+    baseline: int  # the champion it was measured against; 0 for none
+    path: str  # its bundle
+    champion: bool
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A judged model on its way into the registry."""
+
+    model: str
+    train: str
+    baseline: int
+    bundle: Path
+    evaluation: Path
+    parameters: Mapping[str, object]
+    metrics: Mapping[str, float]
+
+
+_QUERY = """
+    SELECT v.version, train.value, baseline.value, alias.version IS NOT NULL
+    FROM model_versions v
+    JOIN model_version_tags train
+      ON train.name = v.name AND train.version = v.version AND train."key" = ?
+    JOIN model_version_tags baseline
+      ON baseline.name = v.name AND baseline.version = v.version AND baseline."key" = ?
+    LEFT JOIN registered_model_aliases alias
+      ON alias.name = v.name AND alias.version = v.version AND alias.alias = ?
+    WHERE v.name = ? ORDER BY v.version
+"""
+
+
+def read(database: Path, models: Path, model: str) -> list[Version]:
+    """The versions of a model; none while the database does not exist."""
+    if not database.exists():
+        return []
+    connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        rows = connection.execute(_QUERY, (_TRAIN, _BASELINE, CHAMPION, model)).fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):  # MLflow has begun to create the database
+            return []
+        raise
+    finally:
+        connection.close()
+    return [
+        Version(version, train, int(baseline), str(_home(models, model, train)), bool(top))
+        for version, train, baseline, top in rows
+    ]
+
+
+def _home(models: Path, model: str, train: str) -> Path:
+    """Where the registry keeps the bundle that a training step made."""
+    return models / model / train[:16]
+
+
+def register(candidate: Candidate, database: Path, models: Path) -> Version:
+    """Makes a judged model a version and champion; doing it again changes nothing.
+
+    Args:
+        candidate: The model.
+        database: MLflow's sqlite file, made when absent.
+        models: Where the registry keeps its own copies of bundles.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock"):  # MLflow's own set-up of a new database is not safe for two
+        path = _store(candidate, _home(models, candidate.model, candidate.train))
+        known = {v.train: v.version for v in read(database, models, candidate.model)}
+        version = _record(candidate, database, path, known.get(candidate.train))
+    return Version(version, candidate.train, candidate.baseline, str(path), champion=True)
+
+
+def _store(candidate: Candidate, path: Path) -> Path:
+    """The registry's copy of a bundle, complete with metrics and report, in one move."""
+    if path.exists():
+        return path
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(candidate.bundle, partial)
+    shutil.copy2(candidate.evaluation / "report.html", partial)
+    card = bundle.read(partial).model_copy(update={"metrics": dict(candidate.metrics)})
+    bundle.write(partial, card)
+    partial.replace(path)
+    return path
+
+
+def _record(candidate: Candidate, database: Path, path: Path, known: int | None) -> int:
+    """Makes the version, unless it is `known`, and champion; returns its number."""
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{database.resolve()}"
+    client = MlflowClient(uri, uri)
+    version = known or _create(client, candidate, database.parent / "artifacts", path)
+    client.set_registered_model_alias(candidate.model, CHAMPION, str(version))
+    return version
+
+
+def _create(client: MlflowClient, candidate: Candidate, artifacts: Path, path: Path) -> int:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(candidate.model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    tags = {
+        _TRAIN: candidate.train,
+        _BASELINE: str(candidate.baseline),
+        _DIGEST: bundle.digest(path),
+    }
+    run = _track(client, candidate, artifacts)
+    source = path.resolve().as_uri()
+    return int(client.create_model_version(candidate.model, source, run, tags=tags).version)
+
+
+def _track(client: MlflowClient, candidate: Candidate, artifacts: Path) -> str:
+    """One MLflow run with parameters, metrics and the report; returns its id."""
+    from mlflow.entities import Metric, Param
+
+    experiment = client.get_experiment_by_name(candidate.model)
+    experiment_id = (
+        experiment.experiment_id
+        if experiment
+        else client.create_experiment(candidate.model, artifacts.resolve().as_uri())
+    )
+    run = client.create_run(experiment_id)
+    client.log_batch(
+        run.info.run_id,
+        metrics=[Metric(k, v, run.info.start_time, 0) for k, v in candidate.metrics.items()],
+        params=[Param(k, str(v)) for k, v in candidate.parameters.items()],
+    )
+    client.log_artifact(run.info.run_id, str(candidate.evaluation / "report.html"))
+    client.set_terminated(run.info.run_id)
+    return str(run.info.run_id)

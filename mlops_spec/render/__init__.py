@@ -1,0 +1,1 @@
+"""Pure functions from a spec and facts to documents."""

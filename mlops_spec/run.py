@@ -1,0 +1,229 @@
+"""Making the world match a spec: read facts, plan, show the plan, apply it, record what happened."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from mlops_spec import actions, facts, files, store
+from mlops_spec.errors import ExitCode, MlopsError, from_os_error
+from mlops_spec.facts import Facts, Record
+from mlops_spec.plan import Plan, Planned, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlops_spec.actions import Outcome
+    from mlops_spec.compose import Composition
+    from mlops_spec.spec import Spec
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What happened to a step.
+
+    `status` is one of done, reused, refused, failed, skipped, interrupted; `seconds` is wall time.
+    """
+
+    id: str
+    key: str
+    status: str
+    text: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+
+
+class View(Protocol):
+    """Whoever watches a run: a terminal, a log, a machine."""
+
+    def planned(self, plan: Plan, spec: Spec, composition: Composition) -> None:
+        """The plan that is about to be applied."""
+
+    def started(self, planned: Planned) -> None:
+        """A step has begun."""
+
+    def line(self, step_id: str, text: str) -> None:
+        """A step said something."""
+
+    def ended(self, result: Result) -> None:
+        """A step is over, one way or another."""
+
+    def closed(self, code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> None:
+        """The run is over."""
+
+
+def read_facts(spec: Spec) -> Facts:
+    """The facts for a spec from this folder's store."""
+    return facts.read(spec, store.finished(), store.latest(spec.name))
+
+
+def execute(composition: Composition, spec: Spec, view: View) -> ExitCode:
+    """Runs one spec from facts to results.
+
+    Raises:
+        StateError: Another run of the experiment is at work, or the disk is in the way.
+        KeyboardInterrupt: Interrupted; what was finished is kept.
+    """
+    store.open_root()
+    with store.only_run(spec.name):
+        now = read_facts(spec)
+        todo = plan(spec, now, composition.origins)
+        view.planned(todo, spec, composition)
+        with ExitStack() as stack:
+            run_dir = _open_run(todo, spec, now, composition) if todo.to_run else None
+            log = stack.enter_context(_Log.open(run_dir)) if run_dir else None
+            results = _apply(todo, view, log)
+        if run_dir:
+            _copy_report(todo, results, run_dir)
+        code = _exit_code(results)
+        view.closed(code, todo, spec, run_dir)
+        return code
+
+
+def _open_run(todo: Plan, spec: Spec, now: Facts, composition: Composition) -> Path:
+    """A folder of its own for a run's record, however many runs begin in one second."""
+    recorded = spec.model_dump(mode="json")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    base = f"{stamp}-{spec.name}-{files.sha256_of(recorded)[:8]}"
+    RUNS.mkdir(exist_ok=True)
+    for number in range(1, 1000):
+        run_dir = RUNS / (base if number == 1 else f"{base}-{number}")
+        try:
+            run_dir.mkdir()
+        except FileExistsError:
+            continue
+        files.write_json(run_dir / "spec.json", recorded)
+        files.write_json(run_dir / "facts.json", now.document())
+        overrides = {"overrides": list(composition.overrides)}
+        files.write_json(run_dir / "plan.json", {**overrides, **todo.document()})
+        return run_dir
+    message = f"too many runs in {RUNS} begin with {base}"
+    raise MlopsError(message)
+
+
+@dataclass
+class _Log:
+    """A run's `run.log` for people and `results.jsonl` for machines."""
+
+    lines: TextIO
+    results: TextIO
+
+    @classmethod
+    def open(cls, run_dir: Path) -> _Log:
+        lines = (run_dir / "run.log").open("w", encoding="utf-8")
+        return cls(lines, (run_dir / "results.jsonl").open("w", encoding="utf-8"))
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lines.close()
+        self.results.close()
+
+    def line(self, step_id: str, text: str) -> None:
+        self.lines.write(f"{datetime.now(UTC):%H:%M:%S} {step_id:<10} {text}\n")
+        self.lines.flush()
+
+    def result(self, result: Result) -> None:
+        document = {"schema_version": files.SCHEMA_VERSION, **asdict(result)}
+        self.results.write(json.dumps(document, ensure_ascii=False) + "\n")
+        self.results.flush()
+        self.line(result.id, " ".join(filter(None, (result.status, result.text, result.error))))
+
+
+def _apply(todo: Plan, view: View, log: _Log | None) -> list[Result]:
+    """Performs the plan that was shown, in order; a failure skips only what needs it."""
+    results: dict[str, Result] = {}
+
+    def note(result: Result) -> None:
+        results[result.id] = result
+        view.ended(result)
+        if log:
+            log.result(result)
+
+    for planned in todo.steps:
+        step = planned.step
+        blocked = [need for need in step.needs if results[need].status not in ("done", "reused")]
+        if planned.status == "skip" or blocked:
+            why = f"{blocked[0]} {results[blocked[0]].status}" if blocked else planned.why
+            note(Result(step.id, planned.key, "skipped", why))
+        elif planned.status == "reuse":
+            record = store.finished()[planned.key]
+            assert record is not None
+            store.remember(record, todo.experiment)
+            status = "refused" if record.refused else "reused"
+            note(Result(step.id, planned.key, status, record.text, record.metrics))
+        else:
+            note(_perform(planned, todo.experiment, view, log))
+    return list(results.values())
+
+
+def _perform(planned: Planned, experiment: str, view: View, log: _Log | None) -> Result:
+    """Performs one step; what becomes of it is a result, except an interruption."""
+    step, start = planned.step, time.perf_counter()
+
+    def emit(line: str) -> None:
+        view.line(step.id, line)
+        if log:
+            log.line(step.id, line)
+
+    view.started(planned)
+    try:
+        with store.only_step(planned.key):
+            outcome = _act(planned, emit)
+            seconds = round(time.perf_counter() - start, 3)
+            store.finish(_record(planned, outcome, seconds), experiment)
+    except (MlopsError, OSError) as error:
+        clear = from_os_error(error) if isinstance(error, OSError) else error
+        if clear is None:
+            raise
+        seconds = round(time.perf_counter() - start, 3)
+        return Result(step.id, planned.key, "failed", seconds=seconds, error=str(clear))
+    status = "refused" if outcome.refused else "done"
+    return Result(step.id, planned.key, status, outcome.text, outcome.metrics, seconds)
+
+
+def _act(planned: Planned, emit: Callable[[str], None]) -> Outcome:
+    folder = store.begin(planned)
+    inputs = {need: store.outputs(key) for need, key in planned.needs.items()}
+    action = actions.find(planned.step.action)
+    return action(planned.step, actions.Context(folder, inputs, emit))
+
+
+def _record(planned: Planned, outcome: Outcome, seconds: float) -> Record:
+    return Record(
+        id=planned.step.id,
+        key=planned.key,
+        action=planned.step.action,
+        payload=planned.step.payload,
+        needs=planned.needs,
+        code=planned.code,
+        text=outcome.text,
+        metrics=outcome.metrics,
+        refused=outcome.refused,
+        seconds=seconds,
+    )
+
+
+def _copy_report(todo: Plan, results: list[Result], run_dir: Path) -> None:
+    done = {result.id for result in results if result.status in ("done", "reused")}
+    for planned in todo.steps:
+        report = store.outputs(planned.key) / "report.html"
+        if planned.step.id == "evaluate" and "evaluate" in done and report.exists():
+            shutil.copyfile(report, run_dir / "report.html")
+
+
+def _exit_code(results: list[Result]) -> ExitCode:
+    statuses = {result.status for result in results}
+    if "failed" in statuses:
+        return ExitCode.STEP_FAILED
+    return ExitCode.REFUSED if "refused" in statuses else ExitCode.DONE

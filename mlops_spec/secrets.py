@@ -1,0 +1,81 @@
+"""Secrets are names: `${secret:NAME}` in YAML, a value only inside an action.
+
+A secret written into YAML or on the command line is an error before anything is recorded, because
+specs, plans and logs are kept and shared.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.errors import MlopsError, Problem
+from mlops_spec.origins import where_is
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlops_spec.origins import Origins
+
+_REFERENCE = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_-]*)\}")
+_SECRET_NAME = re.compile(
+    r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|account_?key|sas|credential)s?$"
+)
+_SECRET_VALUE = re.compile(
+    r"AccountKey=|SharedAccessKey=|[?&]sig=[\w%+/=-]{20,}"  # Azure connection strings, SAS
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|\bey[JK][\w-]{10,}\.[\w-]{10,}\.[\w-]{5,}"  # JSON web token
+    r"|\b(?:ghp|gho|ghs|github_pat|hf|xox[abp]|sk)[_-][A-Za-z0-9_-]{16,}"
+    r"|(?<![\w/+])[\w+/]{86}==(?!=)"  # 64 bytes in base64: a storage account's key
+    r"|://[^/\s:@]+:[^/\s@$]+@"  # a password inside a URL
+)
+
+
+def find(values: dict[str, Any], origins: Origins) -> Iterator[Problem]:
+    """Problems for values that are secrets by their name or by their look; never the value itself."""
+    for key, value in _texts(values, ""):
+        if _REFERENCE.fullmatch(value) or value == "???":
+            continue
+        name = key.rpartition(".")[2]
+        if (value and _SECRET_NAME.search(name)) or _SECRET_VALUE.search(value):
+            variable = re.sub(r"\W", "_", name).upper()
+            cure = f"a secret does not belong here: write ${{secret:{variable}}} and set {variable}"
+            yield Problem(where_is(origins, key), key, f"{cure} in the environment")
+
+
+def _texts(value: object, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, key)
+
+
+def resolve(variables: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
+    """Replaces `${secret:NAME}` from the environment; also returns the secret values, to mask them.
+
+    Raises:
+        MlopsError: A named secret is not set.
+    """
+    used: set[str] = set()
+
+    def value_of(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            message = f"the secret {name} is not set"
+            raise MlopsError(message, f"set the environment variable {name}, then run again")
+        used.add(os.environ[name])
+        return os.environ[name]
+
+    return {name: _REFERENCE.sub(value_of, text) for name, text in variables.items()}, used
+
+
+def mask(text: str, values: set[str]) -> str:
+    """Text without the secrets among it."""
+    for value in values:
+        text = text.replace(value, "***") if value else text
+    return text

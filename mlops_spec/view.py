@@ -1,0 +1,196 @@
+"""What a person or a machine sees of plans and runs: a live table, plain lines, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import TextIO
+
+    from mlops_spec.compose import Composition
+    from mlops_spec.plan import Plan, Planned
+    from mlops_spec.run import Result, View
+    from mlops_spec.spec import Spec
+
+MARKS = {
+    "run": ("●", "yellow"),
+    "reuse": ("=", "dim"),
+    "skip": ("-", "dim"),
+    "running": ("▶", "cyan"),
+    "done": ("✓", "green"),
+    "reused": ("=", "dim"),
+    "refused": ("✗", "yellow"),
+    "failed": ("✗", "red"),
+    "skipped": ("-", "dim"),
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How to talk: chosen by flags, the environment and whether anybody looks."""
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    color: bool = True
+
+    @property
+    def live(self) -> bool:
+        """Whether a live table makes sense: a real terminal and a person who wants to see."""
+        dumb = os.environ.get("TERM", "") in ("dumb", "")
+        return not (self.json or self.quiet or self.verbose or dumb) and sys.stdout.isatty()
+
+    def paint(self, text: str, name: str) -> str:
+        """Text in a colour, where colours are shown."""
+        codes = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1"}
+        shown = self.color and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        return f"\033[{codes[name]}m{text}\033[0m" if shown else text
+
+
+def choose(style: Style) -> View:
+    """The view that fits the style."""
+    if style.json:
+        return JsonView()
+    if style.live:
+        from mlops_spec.live import LiveView
+
+        return LiveView(style)
+    return PlainView(style)
+
+
+def numbers(metrics: dict[str, float]) -> str:
+    """Metrics in one line."""
+    return ", ".join(f"{k} {v:.4f}" if v != int(v) else f"{k} {v:.0f}" for k, v in metrics.items())
+
+
+def said(result: Result) -> str:
+    """What to show of a step that is over."""
+    main = dict(list(result.metrics.items())[:2])
+    return ", ".join(filter(None, (result.text, numbers(main))))
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds for people; empty when unknown."""
+    if seconds is None:
+        return ""
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"  # noqa: PLR2004
+
+
+def plan_lines(plan: Plan, style: Style) -> Iterator[str]:
+    """A plan as plain lines."""
+    run, total = len(plan.to_run), len(plan.steps)
+    estimate = f", about {duration(plan.seconds)}" if run and plan.seconds is not None else ""
+    yield style.paint(f"{plan.experiment}: {run} of {total} steps to run{estimate}", "bold")
+    width = max(len(planned.step.id) for planned in plan.steps)
+    for planned in plan.steps:
+        mark, color = MARKS[planned.status]
+        text = f"  {mark} {planned.status:<5}  {planned.step.id:<{width}}  {planned.why}"
+        yield style.paint(text, color)
+
+
+def settings_lines(composition: Composition, style: Style) -> Iterator[str]:
+    """What this spec sets beyond the defaults: keys from the experiment and the command line."""
+    for key, settings in composition.origins.items():
+        last = settings[-1]
+        chosen = last.where == "command line" or "/experiment/" in last.where
+        if chosen and not isinstance(last.value, dict):
+            yield f"  {key} = {last.value}  " + style.paint(f"({last.where})", "dim")
+
+
+class PlainView:
+    """Lines, for a log file or a terminal without a cursor."""
+
+    def __init__(self, style: Style) -> None:
+        self.style = style
+
+    def planned(self, plan: Plan, _spec: Spec, composition: Composition) -> None:
+        """Prints the settings and the plan."""
+        if self.style.quiet:
+            return
+        for line in (*settings_lines(composition, self.style), *plan_lines(plan, self.style)):
+            echo(line)
+
+    def started(self, planned: Planned) -> None:
+        """Prints that a step has begun."""
+        if not self.style.quiet:
+            echo(f"{planned.step.id}: started")
+        if self.style.verbose:
+            echo(json.dumps(planned.step.payload, indent=2))
+
+    def line(self, step_id: str, text: str) -> None:
+        """Prints a line of a step."""
+        if not self.style.quiet:
+            echo(f"{step_id}: {text}")
+
+    def ended(self, result: Result) -> None:
+        """Prints what became of a step."""
+        if result.status == "failed":
+            echo(self.style.paint(f"{result.id}: failed: {result.error}", "red"), sys.stderr)
+        elif not self.style.quiet and result.status != "reused":
+            time_taken = f" in {duration(result.seconds)}" if result.seconds else ""
+            text = f"{result.id}: {result.status}{time_taken}: {said(result)}"
+            echo(self.style.paint(text, MARKS[result.status][1]))
+
+    def closed(self, code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> None:
+        """Prints the end of a run and what to try next."""
+        for line in () if self.style.quiet else closing_lines(code, plan, spec, run_dir):
+            echo(line)
+
+
+class JsonView:
+    """One JSON document a line, for machines."""
+
+    def planned(self, plan: Plan, _spec: Spec, _composition: Composition) -> None:
+        """Writes the plan."""
+        _event("plan", plan.document())
+
+    def started(self, planned: Planned) -> None:
+        """Writes that a step has begun."""
+        _event("started", {"id": planned.step.id, "key": planned.key})
+
+    def line(self, step_id: str, text: str) -> None:
+        """Writes a line of a step."""
+        _event("line", {"id": step_id, "text": text})
+
+    def ended(self, result: Result) -> None:
+        """Writes a result."""
+        _event("result", asdict(result))
+
+    def closed(self, code: ExitCode, _plan: Plan, _spec: Spec, run_dir: Path | None) -> None:
+        """Writes the exit code and where the record is."""
+        _event("closed", {"exit_code": int(code), "run_dir": str(run_dir) if run_dir else None})
+
+
+def closing_lines(code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> Iterator[str]:
+    """How a run ended, where its record is, and what to try next."""
+    if code is ExitCode.STEP_FAILED:
+        yield "a step failed; mend it and run the same command again: it continues from there"
+        return
+    if code is ExitCode.REFUSED:
+        yield f"the gate said no; the champion of {spec.registered_model} stays"
+    if run_dir is None:
+        yield f"{plan.experiment}: nothing to do, all {len(plan.steps)} steps are up to date"
+        return
+    yield f"recorded in {run_dir}" + ("/report.html" if (run_dir / "report.html").exists() else "")
+    command = f"python -m mlops_spec {{}}+experiment={spec.name}"
+    yield "next:"
+    yield f"  {command.format('plan ')} training.lr=0.003    # what a change would run again, and why"
+    yield f"  {command.format('show training.lr ')}    # where a value comes from"
+    yield f"  {command.format('-m ')} training.lr=0.003,0.01    # a sweep"
+
+
+def _event(name: str, document: dict[str, Any]) -> None:
+    echo(json.dumps({"event": name, **document}, ensure_ascii=False))
+
+
+def echo(text: str, stream: TextIO | None = None) -> None:
+    """Says a line, at once."""
+    print(text, file=stream or sys.stdout, flush=True)

@@ -1,0 +1,1 @@
+"""Training code by kind, each a module of this folder."""

@@ -1,0 +1,176 @@
+"""The command line of one step, the same on this machine and in a remote job.
+
+python -m trainers VERB --spec spec.json ... --out DIR
+
+`spec.json` is the recorded part of the spec that the step reads. Everything a step makes goes below
+`--out`, `summary.json` with its main numbers among it. Neither Hydra nor the Azure SDK is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from mlops_spec import evaluation, files, gate, kinds, manifest, registry
+from mlops_spec.errors import MlopsError, from_os_error
+from mlops_spec.spec import leaves, read_step_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mlops_spec.spec import StepSpec
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a step has to say for itself: a sentence, its metrics, and whether it refused."""
+
+    text: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    refused: bool = False
+
+
+def data(spec: StepSpec, args: argparse.Namespace) -> Summary:
+    """Prepares the data set."""
+    assert spec.data is not None
+    dataset = kinds.load("data", spec.data.kind).prepare(spec.data, args.out)
+    counts = {split: len(dataset.split(split)) for split in manifest.SPLITS}
+    shown = ", ".join(f"{split} {n}" for split, n in counts.items())
+    return Summary(f"{len(dataset.rows)} images, {len(dataset.classes)} classes ({shown})")
+
+
+def train(spec: StepSpec, args: argparse.Namespace) -> Summary:
+    """Trains a bundle."""
+    assert spec.training is not None
+    module = kinds.load("training", spec.training.kind)
+    metrics = module.train(spec, args.data, args.out)
+    return Summary("", metrics)
+
+
+def evaluate(spec: StepSpec, args: argparse.Namespace) -> Summary:
+    """Judges a bundle on the test split."""
+    assert spec.evaluation is not None
+    assert spec.evaluation.batch_size is not None
+    size = spec.evaluation.batch_size
+    metrics = evaluation.evaluate(args.data, args.bundle, args.out, size)
+    return Summary(f"{metrics.pop('test_images')} test images", metrics)
+
+
+def benchmark(spec: StepSpec, args: argparse.Namespace) -> Summary:
+    """Scores the benchmark on the same test split."""
+    assert spec.benchmark is not None
+    module = kinds.load("benchmark", spec.benchmark.kind)
+    return Summary(spec.benchmark.kind, module.score(spec.benchmark, manifest.read(args.data)))
+
+
+def judge(spec: StepSpec, args: argparse.Namespace) -> Summary:
+    """Compares challenger and champion; a refusal is a result."""
+    assert spec.evaluation is not None
+    assert spec.evaluation.gate is not None
+    champion = gate.read(args.champion) if args.champion else None
+    verdict = gate.judge(gate.read(args.evaluation), champion, spec.evaluation.gate)
+    files.write_json(
+        args.out / "verdict.json",
+        {"promote": verdict.promote, "reason": verdict.reason, "p_value": verdict.p_value},
+    )
+    word = "promote" if verdict.promote else "reject"
+    return Summary(f"{word}: {verdict.reason}", refused=not verdict.promote)
+
+
+def register(spec: StepSpec, args: argparse.Namespace) -> Summary:
+    """Registers a promoted model and makes it champion."""
+    metrics = files.read_json(args.evaluation / "metrics.json")
+    candidate = registry.Candidate(
+        model=args.model,
+        train=args.train,
+        baseline=args.baseline,
+        bundle=args.bundle,
+        evaluation=args.evaluation,
+        parameters=dict(leaves(spec.model_dump(mode="json", exclude_none=True))),
+        metrics={k: v for k, v in metrics.items() if isinstance(v, float)},
+    )
+    made = registry.register(candidate, args.database, args.models)
+    files.write_json(args.out / "version.json", {"model": args.model, "version": made.version})
+    return Summary(f"{args.model} version {made.version} is champion")
+
+
+_VERBS: dict[str, Callable[[StepSpec, argparse.Namespace], Summary]] = {
+    "data": data,
+    "train": train,
+    "evaluate": evaluate,
+    "benchmark": benchmark,
+    "gate": judge,
+    "register": register,
+}
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m trainers", description=__doc__, allow_abbrev=False)
+    parser.add_argument("verb", choices=_VERBS)
+    parser.add_argument("--spec", type=Path, required=True, help="the recorded spec of the step")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for all that the step makes"
+    )
+    for name in ("data", "bundle", "evaluation", "champion", "database", "models"):
+        parser.add_argument(f"--{name}", type=Path, help=f"input: {name}")
+    parser.add_argument("--model", help="name of the registered model")
+    parser.add_argument("--train", help="key of the training step")
+    parser.add_argument(
+        "--baseline", type=int, default=0, help="version judged against; 0 for none"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one step; 0 when it is done."""
+    args = _parse(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave as cleanly as on Ctrl-C
+    _leave_with_parent()
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        # An earlier process that lost its parent may still be leaving the same folder.
+        with FileLock(f"{args.out}.lock", timeout=30):
+            summary = _VERBS[args.verb](read_step_spec(args.spec), args)
+            files.write_json(args.out / "summary.json", vars(summary))
+    except MlopsError as error:
+        return _fail(error)
+    except OSError as error:
+        known = from_os_error(error)
+        if known is None:
+            raise
+        return _fail(known)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _fail(error: MlopsError) -> int:
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return int(error.exit_code)
+
+
+def _leave_with_parent() -> None:
+    """Stops when the engine that started this process is gone: killed, it can tell nobody."""
+    parent = os.environ.get("MLOPS_SPEC_PARENT")
+    if not parent:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

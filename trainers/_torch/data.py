@@ -1,0 +1,100 @@
+"""Prepared images as tensors: decoded and resized once, augmented anew each time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mlops_spec import bundle
+from trainers._torch.vision import v2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mlops_spec.bundle import Preprocessing
+    from trainers.transfer import Augment
+
+_CACHE_BYTES = 2**30  # decoded pictures kept in memory, per split and data-loading process
+
+
+class Pictures(Dataset[tuple[torch.Tensor, int]]):
+    """uint8 pictures (C, H, W) with their class indices, decoded by the bundle's preprocessing."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        targets: Sequence[int],
+        how: Preprocessing,
+        augment: v2.Transform | None = None,
+    ) -> None:
+        self.paths, self.targets, self.how, self.augment = paths, targets, how, augment
+        self._cache: dict[int, torch.Tensor] = {}
+        self._room = _CACHE_BYTES // (how.input_size**2 * how.channels)
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        """One picture, augmented if this is training, and its class."""
+        picture = self.raw(index)
+        return (self.augment(picture) if self.augment else picture), self.targets[index]
+
+    def raw(self, index: int) -> torch.Tensor:
+        """One picture as it is stored, decoded at most once while there is room to keep it."""
+        if index in self._cache:
+            return self._cache[index]
+        array = bundle.pixels(self.paths[index], self.how)
+        picture = torch.from_numpy(array.copy()).permute(2, 0, 1)
+        if len(self._cache) < self._room:
+            self._cache[index] = picture
+        return picture
+
+
+def augmentation(spec: Augment, size: int) -> v2.Transform:
+    """The random changes of training images."""
+    steps: list[v2.Transform] = []
+    if spec.rotation or spec.translate:
+        steps.append(v2.RandomAffine(spec.rotation, (spec.translate, spec.translate)))
+    if spec.scale != (1.0, 1.0):
+        steps.append(v2.RandomResizedCrop(size, scale=spec.scale, antialias=True))
+    if spec.horizontal_flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if spec.color_jitter:
+        steps.append(v2.ColorJitter(spec.color_jitter, spec.color_jitter, spec.color_jitter))
+    return v2.Compose(steps or [v2.Identity()])
+
+
+def channel_statistics(pictures: Pictures) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel, of values in 0..1, over the given pictures."""
+    channels = pictures.how.channels
+    total, squares = torch.zeros(2, channels, dtype=torch.float64)
+    for index in range(len(pictures)):
+        values = pictures.raw(index).double().div(255)
+        total += values.mean(dim=(1, 2))
+        squares += values.square().mean(dim=(1, 2))
+    mean, square = total / len(pictures), squares / len(pictures)
+    std = (square - mean.square()).clamp(min=1e-6).sqrt()
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def loader(
+    pictures: Pictures, batch_size: int, workers: int, seed: int | None
+) -> DataLoader[tuple[torch.Tensor, int]]:
+    """Batches; shuffled by a seed of their own, or in order when there is none."""
+    generator = torch.Generator().manual_seed(seed) if seed is not None else None
+    return DataLoader(
+        pictures,
+        batch_size=batch_size,
+        shuffle=seed is not None,
+        generator=generator,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        # One image left over would make BatchNorm fail; the next epoch's shuffle serves it again.
+        drop_last=seed is not None
+        and len(pictures) > batch_size
+        and len(pictures) % batch_size == 1,
+    )

@@ -1,0 +1,1 @@
+"""Benchmarks by kind: what a model is compared with."""

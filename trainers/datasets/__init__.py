@@ -1,0 +1,1 @@
+"""Data sets by kind, each a module of this folder."""

@@ -1,0 +1,55 @@
+"""`data.kind: digits`: scikit-learn's handwritten digits, written out as PNG files.
+
+Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998; the 1,797
+images of the test set, which scikit-learn ships.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+from mlops_spec import manifest
+from mlops_spec.manifest import Row
+from mlops_spec.spec import Fraction, OpenSection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Spec(OpenSection):
+    """How the images are split."""
+
+    kind: Literal["digits"]
+    val_fraction: Fraction
+    test_fraction: Fraction
+    split_seed: int
+
+
+def fingerprint(_spec: Spec) -> dict[str, str]:
+    """What the images are read from: they change only with scikit-learn's version."""
+    return {"scikit-learn": version("scikit-learn")}
+
+
+def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
+    """Writes the PNG files and their manifest."""
+    import numpy as np
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    labels = [str(target) for target in digits.target]
+    fractions = {"test": spec.test_fraction, "val": spec.val_fraction}
+    splits = manifest.stratified(labels, fractions, spec.split_seed)
+    rows = []
+    for i, (grey, label, split) in enumerate(zip(digits.images, labels, splits, strict=True)):
+        buffer = io.BytesIO()
+        Image.fromarray((grey * (255 / 16)).round().astype(np.uint8)).save(buffer, "PNG")
+        path = out_dir / "images" / label / f"{i:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(buffer.getvalue())
+        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+        rows.append(Row(str(path.relative_to(out_dir)), label, split, digest))
+    return manifest.write(out_dir, out_dir, rows)

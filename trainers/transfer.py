@@ -1,0 +1,71 @@
+"""`training.kind: transfer`: Lightning trains a network or fine-tunes a pretrained one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from mlops_spec.spec import Fraction, OpenSection, Section
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mlops_spec.spec import Spec as WholeSpec
+    from mlops_spec.spec import StepSpec
+
+
+class Augment(Section):
+    """Random changes of the training images."""
+
+    scale: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    translate: Fraction
+    horizontal_flip: bool
+    color_jitter: Fraction
+
+
+class Spec(OpenSection):
+    """How the network is trained."""
+
+    kind: Literal["transfer"]
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    optimizer: Literal["adam", "adamw", "sgd"]
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    momentum: Fraction
+    schedule: Literal["constant", "cosine", "one_cycle"]
+    label_smoothing: Fraction
+    freeze: Literal["none", "backbone"]
+    precision: Literal["32-true", "bf16-mixed"]
+    workers: Annotated[int, Field(ge=0)]
+    deterministic: bool
+    augment: Augment
+
+
+def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
+    """Choices of the whole spec that this trainer can not follow together."""
+    assert isinstance(spec.training, Spec)
+    if spec.model.weights == "none" and spec.training.freeze == "backbone":
+        yield (
+            "training.freeze",
+            "a frozen backbone needs pretrained weights: model.weights=imagenet",
+        )
+    if spec.model.weights != "none" and spec.model.backbone == "small_cnn":
+        yield "model.weights", "small_cnn has no pretrained weights: model.weights=none"
+
+
+def train(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
+    """Trains on a prepared data set and writes a model bundle.
+
+    An interrupted training leaves its last checkpoint in `out_dir/.checkpoints` and the next call
+    with the same folder continues from it.
+
+    Returns:
+        The metrics of the best epoch on the validation split.
+    """
+    from trainers._torch import loop
+
+    return loop.fit(spec, data_dir, out_dir)
