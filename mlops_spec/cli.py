@@ -18,7 +18,7 @@ from mlops_spec.errors import (
     from_os_error,
     suggest,
 )
-from mlops_spec.view import Style, choose, echo, plan_lines
+from mlops_spec.view import Style, echo, plan_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,6 +55,7 @@ def _is_override(word: str) -> bool:
 def run(options: Options) -> ExitCode:
     """Plans, prints the plan, applies it; with `-m` a whole sweep."""
     from mlops_spec import sweep
+    from mlops_spec.plain import choose
     from mlops_spec.run import execute
 
     composer = _composer()
@@ -97,7 +98,7 @@ def show(options: Options) -> ExitCode:
 
 
 def schema(options: Options) -> ExitCode:
-    """Writes the JSON Schemas that editors check YAML with; `--check` says whether they are stale."""
+    """Writes the JSON Schemas that editors check YAML with; `--check` only compares."""
     from mlops_spec import schema as schemas
 
     return schemas.write(_composer(), check=options.check)
@@ -202,27 +203,21 @@ def _parse(argv: Sequence[str]) -> Options:
 
 def main(argv: Sequence[str]) -> ExitCode:
     """Runs one command line; every error leaves through here."""
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        echo(help_text().rstrip())
-        return ExitCode.DONE
-    if argv[0] == "--version":
-        echo(__version__)
+    if not argv or argv[0] in ("-h", "--help", "help", "--version"):
+        echo(__version__ if "--version" in argv else help_text().rstrip())
         return ExitCode.DONE
     if any(flag.split("=")[0] in _HYDRA_FLAGS for flag in argv):
         from mlops_spec import hydra_cli
 
         return hydra_cli.main(argv, VERBS)
-    as_json = "--json" in argv
     try:
         options = _parse(argv)
         return VERBS[options.verb](options)
-    except MlopsError as error:
-        return _fail(error, as_json=as_json)
-    except OSError as error:
-        known = from_os_error(error)
-        if known is None:
+    except (MlopsError, OSError) as error:
+        clear = from_os_error(error) if isinstance(error, OSError) else error
+        if clear is None:
             raise
-        return _fail(known, as_json=as_json)
+        return _fail(clear, as_json="--json" in argv)
     except KeyboardInterrupt:
         echo("interrupted; the same command continues", sys.stderr)
         return ExitCode.INTERRUPTED

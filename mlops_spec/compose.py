@@ -53,7 +53,7 @@ class Composition:
 
 
 def installed_conf() -> Path:
-    """The configuration that ships with the package: inside it in a wheel, beside it in the repo."""
+    """The configuration that ships: inside the package in a wheel, beside it in the repository."""
     package = Path(__file__).resolve().parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
@@ -65,7 +65,7 @@ def conf_folders() -> list[Path]:
     return [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
 
 
-class _Overlay(SearchPathPlugin):  # type: ignore[misc]
+class _Overlay(SearchPathPlugin):
     """Puts the project's `conf/` before the installed one on Hydra's search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
@@ -113,7 +113,7 @@ class Composer:
             raise SpecError(problems)
 
     def members(self, overrides: Sequence[str]) -> Iterator[tuple[str, ...]]:
-        """The override lists of a sweep's members, in Hydra's order (`a=1,2 b=3,4`: a outermost)."""
+        """The override lists of a sweep's members, in Hydra's order: the first key is outermost."""
         choices: list[list[str]] = []
         for text, override in zip(overrides, self._parse(overrides), strict=True):
             if override.is_interval_sweep():
@@ -159,7 +159,7 @@ class Composer:
             try:
                 parsed += self._parser.parse_overrides([text])
             except HydraException:
-                what = f"cannot read {text!r}: write KEY=VALUE, +KEY=VALUE or ~KEY (quote odd characters)"
+                what = f"cannot read {text!r}: write KEY=VALUE or ~KEY, odd characters quoted"
                 problems.append(Problem(COMMAND_LINE, "", what))
         if problems:
             raise SpecError(problems)

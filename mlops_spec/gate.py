@@ -1,4 +1,4 @@
-"""The champion gate: does the evidence allow a challenger to take the champion's place?
+"""The champion gate: whether the evidence lets a challenger take the champion's place.
 
 Source of the test: McNemar (1947), in its exact one-sided binomial form. Only images that exactly
 one of the two models got right carry evidence; if the models were equally good, each of them would

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str], verbs: Collection[str]) -> ExitCode:
-    """Hands a command line to Hydra; a verb in front of it, which Hydra does not know, is dropped."""
+    """Hands a command line to Hydra, without the verb in front, which Hydra does not know."""
     words = [word for i, word in enumerate(argv) if i or word not in verbs]
     sys.argv = [sys.argv[0], *(_bare_experiment(word) for word in words)]
     _drop_verb_from_completion(verbs)

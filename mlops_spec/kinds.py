@@ -1,4 +1,4 @@
-"""How YAML names code: `kind: NAME` is a module in a known folder, and the folder is the allow-list.
+"""How YAML names code: `kind: NAME` is a module in a known folder, whose listing is the allow-list.
 
 Two folders count for each group: the installed one and the one of the same name in the project,
 that is, the working folder. Only the chosen module is ever imported. Names that start with an
@@ -42,7 +42,7 @@ class UnknownKindError(MlopsError):
     def __init__(self, group: str, kind: object) -> None:
         known = names(group)
         super().__init__(
-            f"unknown kind {kind!r} of {group}{suggest(str(kind), known)} (known: {', '.join(known)})"
+            f"unknown kind {kind!r}{suggest(str(kind), known)} (known: {', '.join(known)})"
         )
 
 

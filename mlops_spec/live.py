@@ -80,10 +80,11 @@ class LiveView:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for name in ("step", "", "where", "time", ""):
             table.add_column(name, style="dim" if name == "where" else "", no_wrap=name != "")
-        for step_id, (state, where, taken, text) in self._rows.items():
-            if self._running and self._running[0] == step_id:
-                taken = duration(time.monotonic() - self._running[1])
-                state, text = "running", self._running[2]
+        rows = dict(self._rows)
+        if self._running:
+            step_id, start, line = self._running
+            rows[step_id] = ("running", rows[step_id][1], duration(time.monotonic() - start), line)
+        for step_id, (state, where, taken, text) in rows.items():
             mark, color = MARKS[state]
             table.add_row(step_id, Text(f"{mark} {state}", color), where, taken, Text(text))
         return table

@@ -1,7 +1,7 @@
 """A prepared data set: one row an image, and one digest of the whole.
 
 A folder with `manifest.csv` (path, label, split, sha256) and `dataset.json` (where the images lie,
-the classes in their fixed order, counts, findings, digest). Every step after `data` reads only this.
+the classes in their fixed order, counts, findings, digest). Later steps read only this.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import csv
 import io
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_spec import files
@@ -18,6 +17,7 @@ from mlops_spec.errors import MlopsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 SPLITS = ("train", "val", "test")
 
@@ -147,7 +147,7 @@ def stratified(labels: Sequence[str], fractions: dict[str, float], seed: int) ->
     assigned = ["train"] * len(labels)
     for label in sorted(set(labels)):
         members = [i for i, other in enumerate(labels) if other == label]
-        random.Random(f"{seed}/{label}").shuffle(members)
+        random.Random(f"{seed}/{label}").shuffle(members)  # noqa: S311 - a split is no secret
         start = 0
         for split, fraction in fractions.items():
             end = start + round(fraction * len(members))

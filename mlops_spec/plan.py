@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -307,4 +308,4 @@ def _told_command(change: _Change) -> str:
 
 def _options(command: object) -> dict[str, str]:
     assert isinstance(command, list)
-    return {a[2:]: b for a, b in zip(command, command[1:], strict=False) if a.startswith("--")}
+    return {a[2:]: b for a, b in itertools.pairwise(command) if a.startswith("--")}

@@ -8,11 +8,11 @@ against MLflow's documented tables; a test holds the two views against each othe
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -21,6 +21,7 @@ from mlops_spec import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from mlflow import MlflowClient
 
@@ -124,6 +125,7 @@ def _record(candidate: Candidate, database: Path, path: Path, known: int | None)
     """Makes the version, unless it is `known`, and champion; returns its number."""
     from mlflow import MlflowClient
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     uri = f"sqlite:///{database.resolve()}"
     client = MlflowClient(uri, uri)
     version = known or _create(client, candidate, database.parent / "artifacts", path)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from mlops_spec import evaluation, files
+from mlops_spec import files
+from mlops_spec.metrics import confusion, mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlops_spec.bundle import Card
-    from mlops_spec.evaluation import Scores
     from mlops_spec.manifest import Dataset
+    from mlops_spec.metrics import Scores
 
 _MOST_MISTAKES = 24
 _TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
@@ -24,7 +25,7 @@ _TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
 def render(scores: Scores, metrics: dict[str, Any], card: Card, dataset: Dataset) -> str:
     """The page: main numbers, classes, confusion matrix, mistakes with their pictures, the spec."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    matrix = evaluation.confusion(scores)
+    matrix = confusion(scores)
     return environment.from_string(_TEMPLATE.read_text("utf-8")).render(
         metrics=metrics,
         card=card,
@@ -39,7 +40,7 @@ def render(scores: Scores, metrics: dict[str, Any], card: Card, dataset: Dataset
 
 
 def _classes(scores: Scores) -> Iterator[dict[str, Any]]:
-    matrix = evaluation.confusion(scores)
+    matrix = confusion(scores)
     for i, label in enumerate(scores.labels):
         right, true, said = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
         recall, precision = right / max(true, 1), right / max(said, 1)
@@ -47,7 +48,7 @@ def _classes(scores: Scores) -> Iterator[dict[str, Any]]:
 
 
 def _mistakes(scores: Scores, dataset: Dataset) -> Iterator[dict[str, Any]]:
-    for i in evaluation.mistakes(scores, _MOST_MISTAKES):
+    for i in mistakes(scores, _MOST_MISTAKES):
         row, probabilities = scores.rows[i], scores.probabilities[i]
         winner = int(probabilities.argmax())
         yield {

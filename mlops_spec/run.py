@@ -1,4 +1,4 @@
-"""Making the world match a spec: read facts, plan, show the plan, apply it, record what happened."""
+"""Making the world match a spec: read facts, plan, show the plan, apply it, record it all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from mlops_spec import actions, facts, files, store
 from mlops_spec.errors import ExitCode, MlopsError, from_os_error
@@ -122,7 +122,7 @@ class _Log:
         lines = (run_dir / "run.log").open("w", encoding="utf-8")
         return cls(lines, (run_dir / "results.jsonl").open("w", encoding="utf-8"))
 
-    def __enter__(self) -> _Log:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""`schema`: JSON Schemas of every configuration group, for editors to complete and check YAML with."""
+"""`schema`: JSON Schemas of every configuration group, for editors to complete and check YAML."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def write(composer: Composer, *, check: bool) -> ExitCode:
     """
     conf = Path.cwd() / "conf"
     if not conf.is_dir():
-        raise MlopsError("there is no conf/ in this folder", "python -m mlops_spec init DIR makes one")
+        raise MlopsError(
+            "there is no conf/ in this folder", "python -m mlops_spec init DIR makes one"
+        )
     stale = []
     for name, document in documents(composer).items():
         path = conf / "schema" / f"{name}.json"
@@ -50,7 +52,9 @@ def write(composer: Composer, *, check: bool) -> ExitCode:
         echo(f"{'stale' if check else 'wrote'} {display(path)}")
     headless = list(_without_header(conf))
     for path in headless:
-        line = HEADER + os.path.relpath(conf / "schema" / f"{_schema_of(conf, path)}.json", path.parent)
+        line = HEADER + os.path.relpath(
+            conf / "schema" / f"{_schema_of(conf, path)}.json", path.parent
+        )
         echo(f"{display(path)} does not name its schema; write above its first key: {line}")
     if check and stale:
         echo("run: python -m mlops_spec schema", sys.stderr)

@@ -33,7 +33,7 @@ _SECRET_VALUE = re.compile(
 
 
 def find(values: dict[str, Any], origins: Origins) -> Iterator[Problem]:
-    """Problems for values that are secrets by their name or by their look; never the value itself."""
+    """Problems for values that are secrets by name or by look; never the values themselves."""
     for key, value in _texts(values, ""):
         if _REFERENCE.fullmatch(value) or value == "???":
             continue

@@ -29,7 +29,7 @@ class Section(BaseModel):
 
 
 class OpenSection(Section):
-    """A section whose `kind` names the module that understands it; plugins' `Spec` derive from it."""
+    """A section whose `kind` names the module that understands it, by its own `Spec`."""
 
     kind: str
 

@@ -10,7 +10,6 @@ the outputs it lists are what they were.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +23,8 @@ from mlops_spec.facts import Lazy, Record
 from mlops_spec.files import NewerStateError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlops_spec.plan import Planned
 
 ROOT = Path(".mlops")
@@ -138,7 +139,7 @@ def _damage(out: Path, listed: dict[str, list[Any]]) -> str:
 
 
 def begin(planned: Planned) -> Path:
-    """Prepares a step's folder; what an interrupted attempt left in `out/` stays, to be continued."""
+    """Prepares a step's folder; what an interrupted attempt left in `out/` stays, to go on from."""
     path = folder(planned.key)
     result = path / "result.json"
     if result.exists():  # finished once, and not usable any more

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from mlops_spec import run
 from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, worst
+from mlops_spec.plain import choose
 from mlops_spec.spec import parse
-from mlops_spec.view import choose, duration, echo, numbers
+from mlops_spec.view import duration, echo, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,8 +69,8 @@ class MemberView:
     def ended(self, result: Result) -> None:
         """The step is over."""
         self.row.metrics.update(result.metrics if result.id == "evaluate" else {})
-        self.row.text = (result.error.splitlines() or [result.text])[0]
-        self.row.state = result.status if result.status in ("failed", "refused") else self.row.state
+        if result.status in ("done", "failed", "refused"):
+            self.row.text = (result.error.splitlines() or [result.text])[0]
         if self.behind:
             self.behind.ended(result)
 

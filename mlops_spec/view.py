@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mlops_spec.errors import ExitCode
 
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from mlops_spec.compose import Composition
-    from mlops_spec.plan import Plan, Planned
-    from mlops_spec.run import Result, View
+    from mlops_spec.plan import Plan
+    from mlops_spec.run import Result
     from mlops_spec.spec import Spec
 
 MARKS = {
@@ -53,17 +52,6 @@ class Style:
         codes = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1"}
         shown = self.color and sys.stdout.isatty() and "NO_COLOR" not in os.environ
         return f"\033[{codes[name]}m{text}\033[0m" if shown else text
-
-
-def choose(style: Style) -> View:
-    """The view that fits the style."""
-    if style.json:
-        return JsonView()
-    if style.live:
-        from mlops_spec.live import LiveView
-
-        return LiveView(style)
-    return PlainView(style)
 
 
 def numbers(metrics: dict[str, float]) -> str:
@@ -105,70 +93,6 @@ def settings_lines(composition: Composition, style: Style) -> Iterator[str]:
             yield f"  {key} = {last.value}  " + style.paint(f"({last.where})", "dim")
 
 
-class PlainView:
-    """Lines, for a log file or a terminal without a cursor."""
-
-    def __init__(self, style: Style) -> None:
-        self.style = style
-
-    def planned(self, plan: Plan, _spec: Spec, composition: Composition) -> None:
-        """Prints the settings and the plan."""
-        if self.style.quiet:
-            return
-        for line in (*settings_lines(composition, self.style), *plan_lines(plan, self.style)):
-            echo(line)
-
-    def started(self, planned: Planned) -> None:
-        """Prints that a step has begun."""
-        if not self.style.quiet:
-            echo(f"{planned.step.id}: started")
-        if self.style.verbose:
-            echo(json.dumps(planned.step.payload, indent=2))
-
-    def line(self, step_id: str, text: str) -> None:
-        """Prints a line of a step."""
-        if not self.style.quiet:
-            echo(f"{step_id}: {text}")
-
-    def ended(self, result: Result) -> None:
-        """Prints what became of a step."""
-        if result.status == "failed":
-            echo(self.style.paint(f"{result.id}: failed: {result.error}", "red"), sys.stderr)
-        elif not self.style.quiet and result.status != "reused":
-            time_taken = f" in {duration(result.seconds)}" if result.seconds else ""
-            text = f"{result.id}: {result.status}{time_taken}: {said(result)}"
-            echo(self.style.paint(text, MARKS[result.status][1]))
-
-    def closed(self, code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> None:
-        """Prints the end of a run and what to try next."""
-        for line in () if self.style.quiet else closing_lines(code, plan, spec, run_dir):
-            echo(line)
-
-
-class JsonView:
-    """One JSON document a line, for machines."""
-
-    def planned(self, plan: Plan, _spec: Spec, _composition: Composition) -> None:
-        """Writes the plan."""
-        _event("plan", plan.document())
-
-    def started(self, planned: Planned) -> None:
-        """Writes that a step has begun."""
-        _event("started", {"id": planned.step.id, "key": planned.key})
-
-    def line(self, step_id: str, text: str) -> None:
-        """Writes a line of a step."""
-        _event("line", {"id": step_id, "text": text})
-
-    def ended(self, result: Result) -> None:
-        """Writes a result."""
-        _event("result", asdict(result))
-
-    def closed(self, code: ExitCode, _plan: Plan, _spec: Spec, run_dir: Path | None) -> None:
-        """Writes the exit code and where the record is."""
-        _event("closed", {"exit_code": int(code), "run_dir": str(run_dir) if run_dir else None})
-
-
 def closing_lines(code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> Iterator[str]:
     """How a run ended, where its record is, and what to try next."""
     if code is ExitCode.STEP_FAILED:
@@ -182,13 +106,9 @@ def closing_lines(code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) 
     yield f"recorded in {run_dir}" + ("/report.html" if (run_dir / "report.html").exists() else "")
     command = f"python -m mlops_spec {{}}+experiment={spec.name}"
     yield "next:"
-    yield f"  {command.format('plan ')} training.lr=0.003    # what a change would run again, and why"
+    yield f"  {command.format('plan ')} training.lr=0.003    # what a change runs again, and why"
     yield f"  {command.format('show training.lr ')}    # where a value comes from"
     yield f"  {command.format('-m ')} training.lr=0.003,0.01    # a sweep"
-
-
-def _event(name: str, document: dict[str, Any]) -> None:
-    echo(json.dumps({"event": name, **document}, ensure_ascii=False))
 
 
 def echo(text: str, stream: TextIO | None = None) -> None:

@@ -154,7 +154,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _fail(error: MlopsError) -> int:
-    print(f"error: {error}", file=sys.stderr, flush=True)
+    print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the engine reads it
     return int(error.exit_code)
 
 

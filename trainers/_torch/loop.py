@@ -136,7 +136,7 @@ def fit(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
 
 
 def preprocessing(model: ModelSpec, dataset: Dataset) -> Preprocessing:
-    """Sizes from the spec; mean and standard deviation of the training images as the network sees them."""
+    """Sizes from the spec; mean and deviation of the training images as the network sees them."""
     plain = Preprocessing(
         channels=model.channels,
         resize=model.resize,
@@ -205,7 +205,7 @@ def _best_metrics(best: Path) -> dict[str, float]:
 def _export(
     network: networks.Network, spec: StepSpec, dataset: Dataset, how: Preprocessing, out_dir: Path
 ) -> None:
-    """Writes the bundle: weights, ONNX, and a card with golden answers of the ONNX network itself."""
+    """Writes the bundle; the golden answers on its card are the ONNX network's own."""
     save_file(network.state_dict(), out_dir / "model.safetensors")
     example = torch.zeros(2, how.channels, how.input_size, how.input_size)
     torch.onnx.export(
@@ -236,7 +236,7 @@ def _export(
 
 
 def _quiet() -> None:
-    """Leaves the log to what a person asked for: Lightning's hints and deprecations are ours to heed."""
+    """Leaves the log to what a person asked for; hints and deprecations are for developers."""
     for name in (
         "pytorch_lightning",
         "lightning.pytorch",
@@ -248,3 +248,4 @@ def _quiet() -> None:
     warnings.filterwarnings(
         "ignore", module=r"pytorch_lightning|lightning_fabric|torch|onnxscript|onnx_ir"
     )
+    warnings.filterwarnings("ignore", category=FutureWarning)

@@ -1,0 +1,107 @@
+"""Views of a run for logs and machines, and the choice among all of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.view import (
+    MARKS,
+    Style,
+    closing_lines,
+    duration,
+    echo,
+    plan_lines,
+    said,
+    settings_lines,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops_spec.compose import Composition
+    from mlops_spec.errors import ExitCode
+    from mlops_spec.plan import Plan, Planned
+    from mlops_spec.run import Result, View
+    from mlops_spec.spec import Spec
+
+
+def choose(style: Style) -> View:
+    """The view that fits the style."""
+    if style.json:
+        return JsonView()
+    if style.live:
+        from mlops_spec.live import LiveView
+
+        return LiveView(style)
+    return PlainView(style)
+
+
+class PlainView:
+    """Lines, for a log file or a terminal without a cursor."""
+
+    def __init__(self, style: Style) -> None:
+        self.style = style
+
+    def planned(self, plan: Plan, _spec: Spec, composition: Composition) -> None:
+        """Prints the settings and the plan."""
+        if self.style.quiet:
+            return
+        for line in (*settings_lines(composition, self.style), *plan_lines(plan, self.style)):
+            echo(line)
+
+    def started(self, planned: Planned) -> None:
+        """Prints that a step has begun."""
+        if not self.style.quiet:
+            echo(f"{planned.step.id}: started")
+        if self.style.verbose:
+            echo(json.dumps(planned.step.payload, indent=2))
+
+    def line(self, step_id: str, text: str) -> None:
+        """Prints a line of a step."""
+        if not self.style.quiet:
+            echo(f"{step_id}: {text}")
+
+    def ended(self, result: Result) -> None:
+        """Prints what became of a step."""
+        if result.status == "failed":
+            echo(self.style.paint(f"{result.id}: failed: {result.error}", "red"), sys.stderr)
+        elif result.status == "refused" or not (self.style.quiet or result.status == "reused"):
+            time_taken = f" in {duration(result.seconds)}" if result.seconds else ""
+            text = f"{result.id}: {result.status}{time_taken}: {said(result)}"
+            echo(self.style.paint(text, MARKS[result.status][1]))
+
+    def closed(self, code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> None:
+        """Prints the end of a run and what to try next."""
+        for line in () if self.style.quiet else closing_lines(code, plan, spec, run_dir):
+            echo(line)
+
+
+class JsonView:
+    """One JSON document a line, for machines."""
+
+    def planned(self, plan: Plan, _spec: Spec, _composition: Composition) -> None:
+        """Writes the plan."""
+        _event("plan", plan.document())
+
+    def started(self, planned: Planned) -> None:
+        """Writes that a step has begun."""
+        _event("started", {"id": planned.step.id, "key": planned.key})
+
+    def line(self, step_id: str, text: str) -> None:
+        """Writes a line of a step."""
+        _event("line", {"id": step_id, "text": text})
+
+    def ended(self, result: Result) -> None:
+        """Writes a result."""
+        _event("result", asdict(result))
+
+    def closed(self, code: ExitCode, _plan: Plan, _spec: Spec, run_dir: Path | None) -> None:
+        """Writes the exit code and where the record is."""
+        _event("closed", {"exit_code": int(code), "run_dir": str(run_dir) if run_dir else None})
+
+
+def _event(name: str, document: dict[str, Any]) -> None:
+    echo(json.dumps({"event": name, **document}, ensure_ascii=False))
