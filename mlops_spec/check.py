@@ -19,7 +19,8 @@ from mlops_spec import store
 from mlops_spec.compose import Composer, conf_folders, yaml_files
 from mlops_spec.errors import ExitCode, MlopsError
 from mlops_spec.origins import display
-from mlops_spec.spec import leaves, parse
+from mlops_spec.spec import leaves
+from mlops_spec.validate import parse
 from mlops_spec.view import echo
 
 if TYPE_CHECKING:

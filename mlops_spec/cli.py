@@ -168,7 +168,7 @@ def _composer() -> Composer:
 
 
 def _spec(composer: Composer, overrides: Sequence[str]) -> tuple[Composition, Spec]:
-    from mlops_spec.spec import parse
+    from mlops_spec.validate import parse
 
     composition = composer.compose(overrides)
     return composition, parse(composition.values, composition.origins, composition.problems)

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_spec import files, kinds
+from mlops_spec import files, kinds, reasons
 from mlops_spec.facts import MODELS
-from mlops_spec.origins import where_is
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -235,7 +233,9 @@ def _decide(
     needs = [planned[need] for need in draft.step.needs]
     for need in needs:
         record = facts.finished.get(need.key)
-        if need.status == "skip" or (need.status == "reuse" and record and record.refused):
+        if need.status == "skip":
+            return replace(draft, status="skip", why=need.why)
+        if need.status == "reuse" and record and record.refused:
             return replace(draft, status="skip", why=f"{need.step.id} said no")
     running = [need.step.id for need in needs if need.status == "run"]
     record = facts.finished.get(draft.key)
@@ -252,60 +252,11 @@ def _difference(draft: Planned, running: Sequence[str], facts: Facts, origins: O
     before = facts.latest.get(draft.step.id)
     if before is None:
         return "never ran"
-    changes = list(_changes(before.payload, draft.step.payload))
+    changes = reasons.changes(before.payload, draft.step.payload, origins)
     if changes:
-        return "; ".join(_told(change, origins) for change in changes[:3])
+        return "; ".join(changes[:3])
     modules = sorted({*draft.code, *before.code})
     changed = [name for name in modules if draft.code.get(name) != before.code.get(name)]
     if changed:
         return f"code changed: {', '.join(changed[:3])}"
     return f"{running[0]} runs" if running else "never ran with these inputs"
-
-
-@dataclass(frozen=True)
-class _Change:
-    key: str
-    before: object
-    after: object
-
-
-_ABSENT = "(absent)"
-
-
-def _changes(before: object, after: object, key: str = "") -> Iterator[_Change]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in sorted({*before, *after}):
-            inner = f"{key}.{name}" if key else name
-            yield from _changes(before.get(name, _ABSENT), after.get(name, _ABSENT), inner)
-    elif before != after:
-        yield _Change(key, before, after)
-
-
-def _told(change: _Change, origins: Origins) -> str:
-    """A change in the words of the spec, with the line that made it."""
-    if change.key == "source":
-        return "the images changed"
-    if change.key == "command":
-        return _told_command(change)
-    key = change.key.removeprefix("spec.")
-    if change.key.startswith("environment"):
-        key = f"compute.{key}"
-    where = where_is(origins, key)
-    return f"{key} {change.before} -> {change.after}" + (f", {where}" if where else "")
-
-
-def _told_command(change: _Change) -> str:
-    """A changed command line, by its options: these come from facts, not from the spec."""
-    before, after = (_options(c) for c in (change.before, change.after))
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            was, now = before.get(name, "none"), after.get(name, "none")
-            if name in ("champion", "bundle", "baseline"):
-                return "there is another champion to beat"
-            return f"{name} {was[:24]} -> {now[:24]}"
-    return "another command line"
-
-
-def _options(command: object) -> dict[str, str]:
-    assert isinstance(command, list)
-    return {a[2:]: b for a, b in itertools.pairwise(command) if a.startswith("--")}

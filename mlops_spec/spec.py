@@ -7,19 +7,15 @@ No field has a default here: every value is written in YAML, once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
-from mlops_spec import files, kinds, secrets
-from mlops_spec.errors import MlopsError, Problem, SpecError, suggest
-from mlops_spec.origins import Origins, where_is
+from mlops_spec import files, kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from pydantic_core import ErrorDetails
 
 
 class Section(BaseModel):
@@ -142,146 +138,6 @@ class Spec(Section):
     workspace: WorkspaceSpec
 
 
-T = TypeVar("T", bound=BaseModel)
-
-# Sections that are unions: pydantic adds the chosen kind to the path of an error inside them.
-_UNIONS = {"evaluation.gate", "compute", "workspace"}
-
-
-def parse(values: dict[str, Any], origins: Origins, found: Sequence[Problem] = ()) -> Spec:
-    """Validates a composed configuration.
-
-    Args:
-        values: The configuration, its interpolations resolved.
-        origins: Where each key was written.
-        found: Problems that composing it met already.
-
-    Raises:
-        SpecError: Everything that is wrong with it, each problem with its origin and a cure.
-    """
-    missing = [key for key, value in leaves(values) if value == "???"]
-    problems = [*found, *secrets.find(values, origins)]
-    problems += [_missing(key, origins) for key in missing]
-    sections: dict[str, Any] = dict(values)
-    for group in kinds.GROUPS.keys() & values.keys():
-        sections[group], wrong = _open_section(group, values[group], origins)
-        problems += wrong
-    spec, wrong = _validate(Spec, sections, "", origins)
-    problems += wrong
-    problems = [p for p in problems if p.key not in missing or p.message.startswith("required")]
-    if spec is not None and not problems:
-        problems = list(_contradictions(spec, origins))
-    if spec is None or problems:
-        raise SpecError(sorted(dict.fromkeys(problems), key=lambda p: (p.where, p.key)))
-    return spec
-
-
-def leaves(values: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every dotted key of a nested mapping that holds no mapping itself, with its value."""
-    if isinstance(values, dict) and values:
-        for key, value in values.items():
-            yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    elif prefix:
-        yield prefix, values
-
-
-def _open_section(
-    group: str, values: object, origins: Origins
-) -> tuple[OpenSection, list[Problem]]:
-    """Validates a section by the `Spec` of the kind it names."""
-    stand_in = OpenSection(kind="?")  # lets the other sections be judged too
-    if not isinstance(values, dict) or "kind" not in values:
-        what = f"should be a section with a kind; choose one by {group}=OPTION"
-        return stand_in, [Problem(where_is(origins, group), group, what)]
-    try:
-        module = kinds.load(group, str(values["kind"]))
-    except MlopsError as error:
-        key = f"{group}.kind"
-        return stand_in, [Problem(where_is(origins, key), key, str(error))]
-    section, problems = _validate(module.Spec, values, group, origins)
-    return section or stand_in, problems
-
-
-def _validate(
-    model: type[T], values: dict[str, Any], prefix: str, origins: Origins
-) -> tuple[T | None, list[Problem]]:
-    try:
-        return model.model_validate(values), []
-    except ValidationError as error:
-        return None, [_problem(detail, prefix, origins) for detail in error.errors()]
-
-
-def _problem(detail: ErrorDetails, prefix: str, origins: Origins) -> Problem:
-    """One of pydantic's errors in our words, at the line that caused it."""
-    path = [str(part) for part in detail["loc"]]
-    path = [part for i, part in enumerate(path) if prefix or ".".join(path[:i]) not in _UNIONS]
-    key = ".".join([prefix, *path] if prefix else path)
-    where = where_is(origins, key)
-    context = detail.get("ctx", {})
-    match detail["type"]:
-        case "extra_forbidden":
-            return Problem(where, key, f"unknown key{_near(key, origins)}")
-        case "missing":
-            return _missing(key, origins)
-        case "union_tag_invalid":
-            return _unknown_kind(f"{key}.kind", context, origins)
-    message = detail["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    given = detail["input"]
-    shown = f", got {given!r}" if isinstance(given, str | int | float) else ""
-    return Problem(where, key, message + shown)
-
-
-def _missing(key: str, origins: Origins) -> Problem:
-    return Problem(where_is(origins, key), key, f"required: set it, for example {key}=VALUE")
-
-
-def _unknown_kind(key: str, context: dict[str, Any], origins: Origins) -> Problem:
-    known = context["expected_tags"].replace("'", "").split(", ")
-    tag = str(context["tag"])
-    what = f"unknown kind {tag!r}{suggest(tag, known)} (known: {', '.join(known)})"
-    return Problem(where_is(origins, key), key, what)
-
-
-def _near(key: str, origins: Origins) -> str:
-    """The likely meaning of an unknown key: a sibling's name, or its namesake elsewhere.
-
-    Every preset spells every key, so that the origins know all names.
-    """
-    parent, _, name = key.rpartition(".")
-    others = [known for known in origins if known != key]
-    siblings = [known.rpartition(".")[2] for known in others if known.rpartition(".")[0] == parent]
-    namesakes = [known for known in others if known.rpartition(".")[2] == name]
-    return suggest(name, siblings) or (f"; did you mean {namesakes[0]}?" if namesakes else "")
-
-
-def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:
-    """Pairs of values that are fine alone and impossible together."""
-    for key, message in _impossible_pairs(spec):
-        yield Problem(where_is(origins, key), key, message)
-    for group in kinds.GROUPS:
-        module = kinds.load(group, getattr(spec, group).kind)
-        for key, message in getattr(module, "contradictions", lambda _: ())(spec):
-            yield Problem(where_is(origins, key), key, message)
-
-
-def _impossible_pairs(spec: Spec) -> Iterator[tuple[str, str]]:
-    if spec.model.resize < spec.model.input_size:
-        size = spec.model.input_size
-        yield (
-            "model.resize",
-            f"should be at least model.input_size, {size}, got {spec.model.resize}",
-        )
-    cloud = spec.compute.kind != "local"
-    if cloud != (spec.workspace.kind != "local"):
-        yield (
-            "compute.kind",
-            (
-                f"{spec.compute.kind} compute does not go with a {spec.workspace.kind} workspace;"
-                f" write workspace={'azure' if cloud else 'local'}"
-            ),
-        )
-
-
 class StepEvaluation(Section):
     """The part of `evaluation` that one step reads."""
 
@@ -320,3 +176,12 @@ def read_step_spec(path: Path) -> StepSpec:
         module = kinds.load(group, document[group]["kind"])
         document[group] = module.Spec.model_validate(document[group])
     return StepSpec.model_validate(document)
+
+
+def leaves(values: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key of a nested mapping that holds no mapping itself, with its value."""
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    elif prefix:
+        yield prefix, values

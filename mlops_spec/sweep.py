@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mlops_spec import run
 from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, worst
 from mlops_spec.plain import choose
-from mlops_spec.spec import parse
+from mlops_spec.validate import parse
 from mlops_spec.view import duration, echo, numbers
 
 if TYPE_CHECKING:

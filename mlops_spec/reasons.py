@@ -1,0 +1,67 @@
+"""What is new in a request since the last one like it, in the words of the spec."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.origins import where_is
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops_spec.origins import Origins
+
+_ABSENT = "(absent)"
+
+
+def changes(before: dict[str, Any], after: dict[str, Any], origins: Origins) -> list[str]:
+    """Every difference between two payloads, each with the line that made it where one did."""
+    return list(dict.fromkeys(_told(change, origins) for change in _changes(before, after)))
+
+
+@dataclass(frozen=True)
+class _Change:
+    key: str
+    before: object
+    after: object
+
+
+def _changes(before: object, after: object, key: str = "") -> Iterator[_Change]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in sorted({*before, *after}):
+            inner = f"{key}.{name}" if key else name
+            yield from _changes(before.get(name, _ABSENT), after.get(name, _ABSENT), inner)
+    elif before != after:
+        yield _Change(key, before, after)
+
+
+def _told(change: _Change, origins: Origins) -> str:
+    """A change in the words of the spec, with the line that made it."""
+    if change.key == "source":
+        return "the images changed"
+    if change.key == "command":
+        return _told_command(change)
+    key = change.key.removeprefix("spec.")
+    if change.key.startswith("environment"):
+        key = f"compute.{key}"
+    where = where_is(origins, key)
+    return f"{key} {change.before} -> {change.after}" + (f", {where}" if where else "")
+
+
+def _told_command(change: _Change) -> str:
+    """A changed command line, by its options: these come from facts, not from the spec."""
+    before, after = (_options(c) for c in (change.before, change.after))
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            was, now = before.get(name, "none"), after.get(name, "none")
+            if name in ("champion", "bundle", "baseline"):
+                return "there is another champion to beat"
+            return f"{name} {was[:24]} -> {now[:24]}"
+    return "another command line"
+
+
+def _options(command: object) -> dict[str, str]:
+    assert isinstance(command, list)
+    return {a[2:]: b for a, b in itertools.pairwise(command) if a.startswith("--")}
