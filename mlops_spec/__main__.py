@@ -8,7 +8,8 @@ from mlops_spec.cli import main
 
 def entry() -> int:
     """Runs the command line; a polite end from outside is treated as Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for polite in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
+        signal.signal(polite, signal.default_int_handler)
     return int(main(sys.argv[1:]))
 
 

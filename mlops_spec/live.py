@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mlops_spec.errors import ExitCode
     from mlops_spec.plan import Plan, Planned
     from mlops_spec.run import Result
-    from mlops_spec.spec import Spec
     from mlops_spec.sweep import Row
     from mlops_spec.view import Style
 
@@ -33,9 +32,11 @@ class LiveView:
         self._running: tuple[str, float, str] | None = None  # id, start, last line
         self._live: Live | None = None
         self._errors: list[str] = []
+        self._planned: tuple[Plan, Composition] | None = None
 
-    def planned(self, plan: Plan, _spec: Spec, composition: Composition) -> None:
+    def planned(self, plan: Plan, composition: Composition) -> None:
         """Prints the settings and opens the table."""
+        self._planned = plan, composition
         for line in settings_lines(composition, self.style):
             echo(line)
         for planned in plan.steps:
@@ -64,14 +65,15 @@ class LiveView:
         taken = duration(result.seconds) if result.seconds else ""
         self._rows[result.id] = (result.status, where, taken, first or said(result))
 
-    def closed(self, code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> None:
-        """Leaves the last table on the screen and says what to try next."""
-        self.stop()
-        for line in (*self._errors, *closing_lines(code, plan, spec, run_dir)):
+    def closed(self, code: ExitCode, run_dir: Path | None) -> None:
+        """Says how it ended and what to try next."""
+        assert self._planned
+        plan, composition = self._planned
+        for line in (*self._errors, *closing_lines(code, plan, composition.overrides, run_dir)):
             echo(line)
 
     def stop(self) -> None:
-        """Gives the terminal back."""
+        """Leaves the last table on the screen and gives the terminal back."""
         if self._live:
             self._live.stop()
             self._live = None

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mlops_spec.errors import ExitCode
     from mlops_spec.plan import Plan, Planned
     from mlops_spec.run import Result, View
-    from mlops_spec.spec import Spec
 
 
 def choose(style: Style) -> View:
@@ -44,9 +43,11 @@ class PlainView:
 
     def __init__(self, style: Style) -> None:
         self.style = style
+        self._planned: tuple[Plan, Composition] | None = None
 
-    def planned(self, plan: Plan, _spec: Spec, composition: Composition) -> None:
+    def planned(self, plan: Plan, composition: Composition) -> None:
         """Prints the settings and the plan."""
+        self._planned = plan, composition
         if self.style.quiet:
             return
         for line in (*settings_lines(composition, self.style), *plan_lines(plan, self.style)):
@@ -73,16 +74,22 @@ class PlainView:
             text = f"{result.id}: {result.status}{time_taken}: {said(result)}"
             echo(self.style.paint(text, MARKS[result.status][1]))
 
-    def closed(self, code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> None:
+    def closed(self, code: ExitCode, run_dir: Path | None) -> None:
         """Prints the end of a run and what to try next."""
-        for line in () if self.style.quiet else closing_lines(code, plan, spec, run_dir):
-            echo(line)
+        assert self._planned
+        plan, composition = self._planned
+        for line in closing_lines(code, plan, composition.overrides, run_dir):
+            if not self.style.quiet:
+                echo(line)
+
+    def stop(self) -> None:
+        """Lines need no end."""
 
 
 class JsonView:
     """One JSON document a line, for machines."""
 
-    def planned(self, plan: Plan, _spec: Spec, _composition: Composition) -> None:
+    def planned(self, plan: Plan, _composition: Composition) -> None:
         """Writes the plan."""
         _event("plan", plan.document())
 
@@ -98,9 +105,12 @@ class JsonView:
         """Writes a result."""
         _event("result", asdict(result))
 
-    def closed(self, code: ExitCode, _plan: Plan, _spec: Spec, run_dir: Path | None) -> None:
+    def closed(self, code: ExitCode, run_dir: Path | None) -> None:
         """Writes the exit code and where the record is."""
         _event("closed", {"exit_code": int(code), "run_dir": str(run_dir) if run_dir else None})
+
+    def stop(self) -> None:
+        """Lines need no end."""
 
 
 def _event(name: str, document: dict[str, Any]) -> None:

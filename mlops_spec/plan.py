@@ -244,7 +244,8 @@ def _decide(
     reason = record.damage or draft.step.drift or (f"{running[0]} runs" if running else "")
     if reason:
         return replace(draft, why=reason)
-    return replace(draft, status="reuse", why=record.text)
+    said = record.text or ", ".join(f"{k} {v:.4g}" for k, v in record.metrics.items())
+    return replace(draft, status="reuse", why=said)
 
 
 def _difference(draft: Planned, running: Sequence[str], facts: Facts, origins: Origins) -> str:

@@ -45,7 +45,7 @@ class Result:
 class View(Protocol):
     """Whoever watches a run: a terminal, a log, a machine."""
 
-    def planned(self, plan: Plan, spec: Spec, composition: Composition) -> None:
+    def planned(self, plan: Plan, composition: Composition) -> None:
         """The plan that is about to be applied."""
 
     def started(self, planned: Planned) -> None:
@@ -57,8 +57,11 @@ class View(Protocol):
     def ended(self, result: Result) -> None:
         """A step is over, one way or another."""
 
-    def closed(self, code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> None:
+    def closed(self, code: ExitCode, run_dir: Path | None) -> None:
         """The run is over."""
+
+    def stop(self) -> None:
+        """Nothing more will come, whatever happened."""
 
 
 def read_facts(spec: Spec) -> Facts:
@@ -77,15 +80,16 @@ def execute(composition: Composition, spec: Spec, view: View) -> ExitCode:
     with store.only_run(spec.name):
         now = read_facts(spec)
         todo = plan(spec, now, composition.origins)
-        view.planned(todo, spec, composition)
+        run_dir = _open_run(todo, spec, now, composition) if todo.to_run else None
         with ExitStack() as stack:
-            run_dir = _open_run(todo, spec, now, composition) if todo.to_run else None
+            stack.callback(view.stop)
             log = stack.enter_context(_Log.open(run_dir)) if run_dir else None
-            results = _apply(todo, view, log)
+            view.planned(todo, composition)
+            results = _apply(todo, now, view, log)
         if run_dir:
             _copy_report(todo, results, run_dir)
         code = _exit_code(results)
-        view.closed(code, todo, spec, run_dir)
+        view.closed(code, run_dir)
         return code
 
 
@@ -140,7 +144,7 @@ class _Log:
         self.line(result.id, " ".join(filter(None, (result.status, result.text, result.error))))
 
 
-def _apply(todo: Plan, view: View, log: _Log | None) -> list[Result]:
+def _apply(todo: Plan, now: Facts, view: View, log: _Log | None) -> list[Result]:
     """Performs the plan that was shown, in order; a failure skips only what needs it."""
     results: dict[str, Result] = {}
 
@@ -157,17 +161,32 @@ def _apply(todo: Plan, view: View, log: _Log | None) -> list[Result]:
             why = f"{blocked[0]} {results[blocked[0]].status}" if blocked else planned.why
             note(Result(step.id, planned.key, "skipped", why))
         elif planned.status == "reuse":
-            record = store.finished()[planned.key]
+            record = now.finished[planned.key]
             assert record is not None
-            store.remember(record, todo.experiment)
-            status = "refused" if record.refused else "reused"
-            note(Result(step.id, planned.key, status, record.text, record.metrics))
+            note(_reuse(record, todo.experiment))
         else:
-            note(_perform(planned, todo.experiment, view, log))
+            try:
+                note(_perform(planned, todo.experiment, now, view, log))
+            except KeyboardInterrupt:
+                note(Result(step.id, planned.key, "interrupted"))
+                raise
     return list(results.values())
 
 
-def _perform(planned: Planned, experiment: str, view: View, log: _Log | None) -> Result:
+def _reuse(record: Record, experiment: str) -> Result:
+    store.remember(record, experiment)
+    status = "refused" if record.refused else "reused"
+    return Result(record.id, record.key, status, record.text, record.metrics)
+
+
+def _done_meanwhile(planned: Planned, now: Facts) -> Record | None:
+    """The record of a step that another experiment finished since the facts were read."""
+    seen, record = now.finished[planned.key], store.finished()[planned.key]
+    unfinished = seen is None or seen.damage
+    return record if unfinished and record and not record.damage else None
+
+
+def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: _Log | None) -> Result:
     """Performs one step; what becomes of it is a result, except an interruption."""
     step, start = planned.step, time.perf_counter()
 
@@ -179,6 +198,9 @@ def _perform(planned: Planned, experiment: str, view: View, log: _Log | None) ->
     view.started(planned)
     try:
         with store.only_step(planned.key):
+            meanwhile = _done_meanwhile(planned, now)
+            if meanwhile:
+                return _reuse(meanwhile, experiment)
             outcome = _act(planned, emit)
             seconds = round(time.perf_counter() - start, 3)
             store.finish(_record(planned, outcome, seconds), experiment)

@@ -109,7 +109,8 @@ def _read(key: str) -> Record | None:
         del document["schema_version"]
         record = Record(**document)
     except FileNotFoundError:
-        return None
+        begun = outputs(key).is_dir()
+        return _damaged(key, "it did not finish the last time") if begun else None
     except NewerStateError:
         raise
     except (StateError, TypeError, KeyError):

@@ -49,10 +49,10 @@ class MemberView:
     row: Row
     behind: View | None
 
-    def planned(self, plan: Plan, spec: Spec, composition: Composition) -> None:
+    def planned(self, plan: Plan, composition: Composition) -> None:
         """The member has a plan."""
         if self.behind:
-            self.behind.planned(plan, spec, composition)
+            self.behind.planned(plan, composition)
 
     def started(self, planned: Planned) -> None:
         """The member is at this step."""
@@ -74,8 +74,11 @@ class MemberView:
         if self.behind:
             self.behind.ended(result)
 
-    def closed(self, code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> None:
+    def closed(self, code: ExitCode, run_dir: Path | None) -> None:
         """The member is over; the sweep's own table says the rest."""
+
+    def stop(self) -> None:
+        """The sweep's table goes on."""
 
 
 def execute(composer: Composer, overrides: Sequence[str], style: Style) -> ExitCode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,14 +11,13 @@ from typing import TYPE_CHECKING
 from mlops_spec.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import TextIO
 
     from mlops_spec.compose import Composition
     from mlops_spec.plan import Plan
     from mlops_spec.run import Result
-    from mlops_spec.spec import Spec
 
 MARKS = {
     "run": ("●", "yellow"),
@@ -29,6 +29,7 @@ MARKS = {
     "refused": ("✗", "yellow"),
     "failed": ("✗", "red"),
     "skipped": ("-", "dim"),
+    "interrupted": ("✗", "yellow"),
 }
 
 
@@ -93,22 +94,24 @@ def settings_lines(composition: Composition, style: Style) -> Iterator[str]:
             yield f"  {key} = {last.value}  " + style.paint(f"({last.where})", "dim")
 
 
-def closing_lines(code: ExitCode, plan: Plan, spec: Spec, run_dir: Path | None) -> Iterator[str]:
+def closing_lines(
+    code: ExitCode, plan: Plan, overrides: Sequence[str], run_dir: Path | None
+) -> Iterator[str]:
     """How a run ended, where its record is, and what to try next."""
     if code is ExitCode.STEP_FAILED:
         yield "a step failed; mend it and run the same command again: it continues from there"
         return
     if code is ExitCode.REFUSED:
-        yield f"the gate said no; the champion of {spec.registered_model} stays"
+        yield "the gate said no; the champion stays"
     if run_dir is None:
         yield f"{plan.experiment}: nothing to do, all {len(plan.steps)} steps are up to date"
         return
     yield f"recorded in {run_dir}" + ("/report.html" if (run_dir / "report.html").exists() else "")
-    command = f"python -m mlops_spec {{}}+experiment={spec.name}"
+    words = " ".join(shlex.quote(word) for word in overrides)
     yield "next:"
-    yield f"  {command.format('plan ')} training.lr=0.003    # what a change runs again, and why"
-    yield f"  {command.format('show training.lr ')}    # where a value comes from"
-    yield f"  {command.format('-m ')} training.lr=0.003,0.01    # a sweep"
+    yield f"  python -m mlops_spec plan {words} seed=1    # what a change runs again, and why"
+    yield f"  python -m mlops_spec show {words}    # every value and the line that set it"
+    yield f"  python -m mlops_spec -m {words} seed=1,2    # a sweep"
 
 
 def echo(text: str, stream: TextIO | None = None) -> None:

@@ -40,7 +40,7 @@ def run(step: Step, context: Context) -> Outcome:
 
         code = _execute(command(step, context), environment, heard)
     if code != 0:
-        raise _failure(step, code, list(last), context)
+        raise _failure(code, list(last), context)
     summary = files.read_json(context.folder / "out" / "summary.json")
     return Outcome(summary["text"], summary["metrics"], summary["refused"])
 
@@ -92,16 +92,16 @@ def _stop(process: subprocess.Popen[str]) -> None:
     try:
         process.wait(_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def _failure(step: Step, code: int, last: list[str], context: Context) -> StepError:
+def _failure(code: int, last: list[str], context: Context) -> StepError:
     said = next((i for i, line in enumerate(last) if line.startswith("error: ")), None)
     if said is not None:
         text = "\n".join(last[said:]).removeprefix("error: ")
     else:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         text = "\n  ".join([f"the process {how}; it said last:", *last])
-    cure = f"all of it is in {context.folder / 'log.txt'}; the same command continues"
-    return StepError(f"{step.id}: {text}", cure)
+    cure = f"all it said is in {context.folder / 'log.txt'}"
+    return StepError(text, cure)

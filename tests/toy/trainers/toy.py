@@ -1,0 +1,87 @@
+"""`training.kind: toy`: the nearest mean brightness, as an ONNX network without torch."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Literal
+
+from mlops_spec import bundle, manifest
+from mlops_spec.spec import OpenSection, StepSpec
+
+
+class Spec(OpenSection):
+    kind: Literal["toy"]
+    rounds: int
+    pause: float
+    fault: Literal["none", "crash", "hang"]
+    flip: bool
+
+
+def train(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
+    import numpy as np
+
+    checkpoints = out_dir / ".checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    done = len(list(checkpoints.iterdir()))
+    if done:
+        print(f"continuing after round {done}", flush=True)
+    for number in range(done + 1, spec.training.rounds + 1):
+        print(f"round {number}", flush=True)
+        if spec.training.fault == "crash":
+            raise RuntimeError("this trainer crashes")
+        time.sleep(3600 if spec.training.fault == "hang" else spec.training.pause)
+        (checkpoints / str(number)).touch()
+    dataset = manifest.read(data_dir)
+    size = spec.model.input_size
+    how = bundle.Preprocessing(
+        channels=spec.model.channels,
+        resize=spec.model.resize,
+        input_size=size,
+        mean=(0.0,) * spec.model.channels,
+        std=(1.0,) * spec.model.channels,
+    )
+    means = []
+    for label in dataset.classes:
+        rows = [row for row in dataset.split("train") if row.label == label]
+        pictures = np.stack([bundle.pixels(path, how) for path in dataset.paths(rows)])
+        means.append(bundle.normalize(pictures, how).mean())
+    _write(out_dir, np.array(means[::-1] if spec.training.flip else means), how)
+    card = bundle.Card(
+        trainer="toy",
+        labels=dataset.classes,
+        preprocessing=how,
+        data_digest=dataset.digest,
+        spec=spec.model_dump(mode="json", exclude_none=True),
+        versions={},
+        golden=(),
+    )
+    bundle.write(out_dir, card)
+    shutil.rmtree(checkpoints)
+    return {"rounds": float(spec.training.rounds)}
+
+
+def _write(out_dir: Path, means, how: bundle.Preprocessing) -> None:
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    from safetensors.numpy import save_file
+
+    # -(x - m)^2 without the part that all classes share: 2 m x - m^2, x being the mean brightness
+    weight = np.repeat(means[:, None] * 20 / how.channels, how.channels, 1).astype(np.float32)
+    bias = (-10 * means**2).astype(np.float32)
+    save_file({"weight": weight, "bias": bias}, out_dir / "model.safetensors")
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["x"]),
+        helper.make_node("Gemm", ["x", "weight", "bias"], ["logits"], transB=1),
+    ]
+    shape = ["batch", how.channels, how.input_size, how.input_size]
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(means)])],
+        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), out_dir / "model.onnx")

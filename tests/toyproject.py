@@ -1,0 +1,89 @@
+"""A project of toy kinds in a folder of its own, driven through the command line like a user's."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TOY = Path(__file__).parent / "toy"
+KINDS = ("name=toy", "data=toy", "training=toy", "target=toy")
+
+
+@dataclass
+class Project:
+    path: Path
+
+    def run(self, *words: str, **more) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mlops_spec", *words]
+        return subprocess.run(
+            command, cwd=self.path, capture_output=True, text=True, check=False, **more
+        )
+
+    def toy(self, *words: str, **more) -> subprocess.CompletedProcess[str]:
+        return self.run(*words[:1], *KINDS, *words[1:], **more)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "mlops_spec", *KINDS, *words]
+        return subprocess.Popen(
+            command, cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def events(self, *words: str) -> list[dict]:
+        answer = self.run(*KINDS, "--json", *words)
+        return [json.loads(line) for line in answer.stdout.splitlines()]
+
+    def ran(self, *words: str) -> list[str]:
+        """Ids of the steps that a command really performed."""
+        return [event["id"] for event in self.events(*words) if event["event"] == "started"]
+
+    def planned(self, *words: str) -> dict[str, tuple[str, str]]:
+        """Step id -> status and reason, as `plan` says."""
+        answer = self.run("plan", "--json", *KINDS, *words)
+        assert answer.returncode == 0, answer.stderr
+        steps = json.loads(answer.stdout)["steps"]
+        return {step["step"]["id"]: (step["status"], step["why"]) for step in steps}
+
+    def tree(self) -> set[str]:
+        return {str(path.relative_to(self.path)) for path in self.path.rglob("*")}
+
+    def result_files(self) -> dict[str, Path]:
+        """Step id -> its result.json, for a project where each step ran once."""
+        found = self.path.glob(".mlops/steps/*/result.json")
+        return {json.loads(path.read_text())["id"]: path for path in found}
+
+
+def make(path: Path) -> Project:
+    shutil.copytree(TOY, path, ignore=shutil.ignore_patterns("__pycache__"))
+    return Project(path)
+
+
+def copy(project: Project, path: Path) -> Project:
+    shutil.copytree(project.path, path)
+    return Project(path)
+
+
+def lines_until(process: subprocess.Popen[str], text: str) -> Iterator[str]:
+    """Reads a process's output up to the line with a text; fails when it ends without."""
+    assert process.stdout
+    for line in process.stdout:
+        yield line
+        if text in line:
+            return
+    raise AssertionError(f"the process ended without saying {text!r}")
+
+
+def processes_in(path: Path) -> list[int]:
+    """Processes whose working folder is inside a project."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if (entry / "cwd").resolve().is_relative_to(path.resolve()):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
