@@ -20,7 +20,7 @@ from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from mlops_spec.errors import Problem, SpecError, suggest
 from mlops_spec.origins import (
@@ -248,6 +248,8 @@ def _resolve(layer: Layer) -> tuple[dict[str, Any], list[Problem]]:
         OmegaConf.register_new_resolver("secret", lambda name: f"${{secret:{name}}}")
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(layer.values), resolve=True)
+    except InterpolationToMissingValueError:
+        return layer.values, []  # what is missing is a problem of its own
     except OmegaConfBaseException as error:
         key = str(getattr(error, "full_key", "") or "")
         what = str(error).splitlines()[0]

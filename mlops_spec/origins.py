@@ -79,10 +79,12 @@ class Layer:
 
 
 def where_is(origins: Origins, key: str) -> str:
-    """Where a key, or else the nearest section around it, was written."""
+    """Where a key, or else what is in it or around it, was written."""
     while key:
-        if key in origins:
-            return origins[key][-1].where
+        within = (other for other in origins if other.startswith(f"{key}."))
+        found = key if key in origins else next(within, None)
+        if found is not None:
+            return origins[found][-1].where
         key = key.rpartition(".")[0]
     return ""
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+_REQUIRED = "required"
+
 T = TypeVar("T", bound=BaseModel)
 
 # Sections that are unions: pydantic adds the chosen kind to the path of an error inside them.
@@ -33,21 +35,35 @@ def parse(values: dict[str, Any], origins: Origins, found: Sequence[Problem] = (
     Raises:
         SpecError: Everything that is wrong with it, each problem with its origin and a cure.
     """
-    missing = [key for key, value in leaves(values) if value == "???"]
-    problems = [*found, *secrets.find(values, origins)]
-    problems += [_missing(key, origins) for key in missing]
+    wrong = [_missing(key, origins) for key, value in leaves(values) if value == "???"]
     sections: dict[str, Any] = dict(values)
     for group in kinds.GROUPS.keys() & values.keys():
-        sections[group], wrong = _open_section(group, values[group], origins)
-        problems += wrong
-    spec, wrong = _validate(Spec, sections, "", origins)
-    problems += wrong
-    problems = [p for p in problems if p.key not in missing or p.message.startswith("required")]
-    if spec is not None and not problems:
-        problems = list(_contradictions(spec, origins))
+        sections[group], inside = _open_section(group, values[group], origins)
+        wrong += inside
+    spec, outside = _validate(Spec, sections, "", origins)
+    wrong += outside
+    if spec is not None and not wrong:
+        wrong = list(_contradictions(spec, origins))
+    causes = _causes(wrong, dict(leaves(values)), {problem.key for problem in found})
+    problems = [*found, *secrets.find(values, origins), *causes]
     if spec is None or problems:
         raise SpecError(sorted(dict.fromkeys(problems), key=lambda p: (p.where, p.key)))
     return spec
+
+
+def _causes(
+    problems: Sequence[Problem], values: dict[str, Any], composing: set[str]
+) -> Iterator[Problem]:
+    """Problems without those that only follow from another one among them."""
+    for problem in problems:
+        required = problem.message.startswith(_REQUIRED)
+        if values.get(problem.key) == "???" and not required:
+            continue  # of course `???` is no number
+        if "${" in str(values.get(problem.key, "")) and "${secret:" not in str(values[problem.key]):
+            continue  # it refers to a missing value, which is reported
+        if required and "experiment" in composing:
+            continue  # the misspelt experiment would have set it
+        yield problem
 
 
 def _open_section(
@@ -97,7 +113,7 @@ def _problem(detail: ErrorDetails, prefix: str, origins: Origins) -> Problem:
 
 
 def _missing(key: str, origins: Origins) -> Problem:
-    return Problem(where_is(origins, key), key, f"required: set it, for example {key}=VALUE")
+    return Problem(where_is(origins, key), key, f"{_REQUIRED}: set it, for example {key}=VALUE")
 
 
 def _unknown_kind(key: str, context: dict[str, Any], origins: Origins) -> Problem:
@@ -113,8 +129,10 @@ def _near(key: str, origins: Origins) -> str:
     Every preset spells every key, so that the origins know all names.
     """
     parent, _, name = key.rpartition(".")
-    others = [known for known in origins if known != key]
-    siblings = [known.rpartition(".")[2] for known in others if known.rpartition(".")[0] == parent]
+    others = [known for known in origins if known != key and not known.startswith(f"{key}.")]
+    prefix = f"{parent}." if parent else ""
+    inside = (known.removeprefix(prefix) for known in others if known.startswith(prefix))
+    siblings = dict.fromkeys(rest.split(".")[0] for rest in inside)
     namesakes = [known for known in others if known.rpartition(".")[2] == name]
     return suggest(name, siblings) or (f"; did you mean {namesakes[0]}?" if namesakes else "")
 
