@@ -161,8 +161,7 @@ def _run(
     keeper = ModelCheckpoint(
         checkpoints,
         "best",
-        monitor="val_accuracy",
-        mode="max",
+        monitor="val_loss",  # accuracy on a small split is too coarse to choose by
         save_last=True,
         save_top_k=1,
         enable_version_counter=False,
@@ -199,7 +198,7 @@ def _run(
 def _best_metrics(best: Path) -> dict[str, float]:
     state = torch.load(best, weights_only=True)
     keeper = next(v for k, v in state["callbacks"].items() if k.startswith("ModelCheckpoint"))
-    return {"val_accuracy": float(keeper["best_model_score"]), "epoch": float(state["epoch"] + 1)}
+    return {"val_loss": float(keeper["best_model_score"]), "epoch": float(state["epoch"] + 1)}
 
 
 def _export(
