@@ -73,13 +73,13 @@ def load(group: str, kind: str) -> ModuleType:
 
 def _extend(package_name: str) -> None:
     """Lets a package also find modules in the project's folder of the same name."""
+    name = package_name.partition(".")[0]
+    top = importlib.import_module(name)
+    if top.__file__ is None or Path(top.__file__).resolve().parent != _ROOT / name:
+        message = f"{top.__file__} hides the installed package {name}"
+        raise MlopsError(message, "delete that file: a folder of kinds needs none")
     package = importlib.import_module(package_name)
     local = Path.cwd().joinpath(*package_name.split("."))
-    if Path(package.__path__[0]).parent != local.parent and (local / "__init__.py").exists():
-        raise MlopsError(
-            f"{local} would hide the installed package {package_name}",
-            f"delete {local / '__init__.py'}: a folder of kinds needs none",
-        )
     if local.is_dir() and str(local) not in package.__path__:
         package.__path__.append(str(local))
 

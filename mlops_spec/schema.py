@@ -129,12 +129,13 @@ def _loosened(schema: Any) -> Any:
 
 
 def _optional(schema: Any) -> Any:
-    """A schema for a part of a configuration: nothing is required."""
+    """A schema for a part of a configuration: nothing is required, so several kinds may fit."""
     if isinstance(schema, list):
         return [_optional(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    return {key: _optional(value) for key, value in schema.items() if key != "required"}
+    parts = {"anyOf" if key == "oneOf" else key: value for key, value in schema.items()}
+    return {key: _optional(value) for key, value in parts.items() if key != "required"}
 
 
 def _without_header(conf: Path) -> Iterator[Path]:

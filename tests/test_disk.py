@@ -1,4 +1,4 @@
-"""A full disk, a read-only folder: a clear message, nothing half-written, and the next run goes on."""
+"""A full disk, a read-only folder: a clear message, nothing half-written, the next run goes on."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Ctrl-C, kill -9, two at once: nothing is lost, nothing is left running, the next run continues."""
+"""Ctrl-C, kill -9, two at once: nothing is lost or left running, the next run continues."""
 
 import json
 import os

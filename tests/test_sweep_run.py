@@ -46,5 +46,6 @@ def test_sweep_of_groups_and_values_in_json(project: Project) -> None:
 def test_plan_of_a_sweep_plans_each_member(project: Project) -> None:
     answer = project.run("plan", "--json", *KINDS, "-m", "seed=1,2,3")
     plans = [json.loads(line) for line in answer.stdout.splitlines()]
-    keys = {step["key"] for plan in plans for step in plan["steps"] if step["step"]["id"] == "train"}
+    steps = [step for plan in plans for step in plan["steps"]]
+    keys = {step["key"] for step in steps if step["step"]["id"] == "train"}
     assert len(plans) == len(keys) == 3

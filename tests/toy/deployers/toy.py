@@ -1,4 +1,4 @@
-"""`target.kind: toy`: writes a note; its own action, and a fact that shows when the note is gone."""
+"""`target.kind: toy`: writes a note; its own action, and a fact that tells when it is gone."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -14,7 +14,7 @@ class Spec(OpenSection):
     noise: int
 
 
-def fingerprint(spec: Spec) -> dict[str, str]:
+def fingerprint(_spec: Spec) -> dict[str, str]:
     return {"made": "here"}
 
 

@@ -1,0 +1,76 @@
+"""The documentation is true: its commands run, and nothing that exists is missing from it."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlops_spec import cli, errors, kinds
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PHOTOS = ROOT.parent / "shared" / "data" / "ants_bees"
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of a page's console blocks, in order, without their comments."""
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    return [re.sub(r"\s+#.*", "", line[2:]) for line in lines]
+
+
+def test_every_verb_group_kind_and_exit_code_is_documented() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for verb in cli.VERBS:
+        assert f"| `{verb}` |" in readme
+    for folder in (ROOT / "conf").iterdir():
+        if folder.is_dir() and folder.name != "schema":
+            assert f"| `{folder.name}` |" in readme
+    for code in errors.ExitCode:
+        assert f"| {int(code)} |" in readme
+    for group in kinds.GROUPS:
+        for kind in kinds.names(group):
+            assert f"`{kind}`" in readme
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_experiment_in_the_documentation_exists() -> None:
+    known = {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
+    known |= {path.stem for path in ROOT.glob("mlops_spec/templates/*/conf/experiment/*.yaml")}
+    for page in PAGES:
+        for command in commands(page):
+            named = set(re.findall(r"experiment=(\w+)", command))
+            assert named <= known, f"{page.name}: {command}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_a_page_run_in_order(page: Path, tmp_path) -> None:
+    folder = tmp_path
+    for command in commands(page):
+        words = shlex.split(command)
+        if words[0] == "make":
+            continue  # continuous integration runs these two themselves
+        if words[0] == "cd":
+            folder /= words[1]
+            continue
+        if "data.root=path/to/photos" in words:
+            if not PHOTOS.is_dir():
+                pytest.skip(f"LOUD: {PHOTOS} is absent: {command!r} was not run")
+            words[words.index("data.root=path/to/photos")] = f"data.root={PHOTOS}"
+        assert words[0] == "python"
+        done = subprocess.run(
+            [sys.executable, *words[1:]], cwd=folder, capture_output=True, text=True, check=False
+        )
+        refused = "the gate said no" in done.stdout or "refused" in done.stdout
+        assert done.returncode == (3 if refused else 0), f"{command}\n{done.stdout}\n{done.stderr}"
+    shutil.rmtree(tmp_path)
