@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 MODELS = Path(".mlops/models")
-_TOOLS = ("mlops_spec", "torch", "torchvision", "pytorch-lightning", "onnxruntime", "mlflow-skinny")
+_TOOLS = (
+    *("python", "mlops_spec", "torch", "torchvision", "pytorch-lightning"),
+    *("onnx", "onnxruntime", "mlflow-skinny", "scikit-learn"),
+)
 
 
 class Lazy(Mapping[str, V]):
@@ -71,7 +74,7 @@ class Facts:
         finished: Step key -> its record, None for a step never finished.
         latest: Step id -> the experiment's last record of it.
         target: What the deployer found of the target.
-        tools: Versions of the programs at work.
+        tools: Versions of the programs at work; empty for what is not installed.
     """
 
     source: str
@@ -89,7 +92,7 @@ class Facts:
             "versions": [vars(version) for version in self.versions],
             "code": dict(self.code),
             "target": dict(self.target),
-            "tools": dict(self.tools),
+            "tools": {name: self.tools[name] for name in _TOOLS if self.tools.get(name)},
         }
 
 
@@ -107,25 +110,23 @@ def read(
     """
     data = kinds.load("data", spec.data.kind)
     target = kinds.load("target", spec.target.kind)
-    versions: list[Version] = []
-    if spec.workspace.kind == "local":
-        versions = registry.read(Path(spec.workspace.database), MODELS, spec.registered_model)
+    database = Path(spec.workspace.database)
     return Facts(
         source=files.sha256_of(data.fingerprint(spec.data)),
-        versions=tuple(versions),
+        versions=tuple(registry.read(database, MODELS, spec.registered_model)),
         code=Lazy(kinds.code),
         finished=finished,
         latest=latest,
         target=target.facts(spec) if hasattr(target, "facts") else {},
-        tools={"python": platform.python_version(), **_versions()},
+        tools=Lazy(_version),
     )
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _TOOLS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+def _version(name: str) -> str:
+    """A tool's version; empty when it is not installed."""
+    if name == "python":
+        return platform.python_version()
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -212,7 +212,6 @@ def _rival(versions: Sequence[Version], train: str) -> Version | None:
 
 
 def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> Step:
-    assert spec.workspace.kind == "local"
     arguments = [
         *("--bundle", "${{train}}", "--evaluation", "${{evaluate}}"),
         *("--model", spec.registered_model, "--train", train),
@@ -253,6 +252,8 @@ def _difference(draft: Planned, running: Sequence[str], facts: Facts, origins: O
     before = facts.latest.get(draft.step.id)
     if before is None:
         return "never ran"
+    if before.action != draft.step.action:
+        return f"done by {draft.step.action} now, by {before.action} before"
     changes = reasons.changes(before.payload, draft.step.payload, origins)
     if changes:
         return "; ".join(changes[:3])

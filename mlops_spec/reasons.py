@@ -41,7 +41,7 @@ def _told(change: _Change, origins: Origins) -> str:
     """A change in the words of the spec, with the line that made it."""
     if change.key == "source":
         return "the images changed"
-    if change.key == "command":
+    if change.key == "command" and _ABSENT not in (change.before, change.after):
         return _told_command(change)
     key = change.key.removeprefix("spec.")
     if change.key.startswith("environment"):

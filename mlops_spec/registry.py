@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from mlops_spec import bundle
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -109,6 +107,8 @@ def register(candidate: Candidate, database: Path, models: Path) -> Version:
 
 def _store(candidate: Candidate, path: Path) -> Path:
     """The registry's copy of a bundle, complete with metrics and report, in one move."""
+    from mlops_spec import bundle
+
     if path.exists():
         return path
     partial = path.with_name(f".{path.name}.partial")
@@ -135,6 +135,8 @@ def _record(candidate: Candidate, database: Path, path: Path, known: int | None)
 
 def _create(client: MlflowClient, candidate: Candidate, artifacts: Path, path: Path) -> int:
     from mlflow.exceptions import MlflowException
+
+    from mlops_spec import bundle
 
     try:
         client.create_registered_model(candidate.model)

@@ -76,7 +76,7 @@ class EvaluationSpec(Section):
     gate: GateSpec
 
 
-class LocalCompute(Section):
+class ComputeSpec(Section):
     """Steps run as processes on this machine."""
 
     kind: Literal["local"]
@@ -85,38 +85,12 @@ class LocalCompute(Section):
     environment: dict[str, str]
 
 
-class AzuremlCompute(Section):
-    """Training runs as an Azure ML job on a cluster."""
-
-    kind: Literal["azureml"]
-    cluster: str
-    size: str
-    accelerator: Literal["cpu", "cuda"]
-    devices: Annotated[int, Field(ge=1)]
-    environment: dict[str, str]
-
-
-ComputeSpec = Annotated[LocalCompute | AzuremlCompute, Field(discriminator="kind")]
-
-
-class LocalWorkspace(Section):
+class WorkspaceSpec(Section):
     """Tracking and registry in one sqlite file."""
 
     kind: Literal["local"]
     database: str
 
-
-class AzureWorkspace(Section):
-    """An Azure Machine Learning workspace."""
-
-    kind: Literal["azure"]
-    subscription_id: str
-    resource_group: str
-    workspace: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}$")]
-    location: str
-
-
-WorkspaceSpec = Annotated[LocalWorkspace | AzureWorkspace, Field(discriminator="kind")]
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$")]
 

@@ -21,7 +21,7 @@ _REQUIRED = "required"
 T = TypeVar("T", bound=BaseModel)
 
 # Sections that are unions: pydantic adds the chosen kind to the path of an error inside them.
-_UNIONS = {"evaluation.gate", "compute", "workspace"}
+_UNIONS = {"evaluation.gate"}
 
 
 def parse(values: dict[str, Any], origins: Origins, found: Sequence[Problem] = ()) -> Spec:
@@ -105,7 +105,9 @@ def _problem(detail: ErrorDetails, prefix: str, origins: Origins) -> Problem:
         case "missing":
             return _missing(key, origins)
         case "union_tag_invalid":
-            return _unknown_kind(f"{key}.kind", context, origins)
+            return _unknown_kind(f"{key}.kind", context["tag"], context["expected_tags"], origins)
+        case "literal_error" if path[-1] == "kind":
+            return _unknown_kind(key, detail["input"], context["expected"], origins)
     message = detail["msg"].removeprefix("Input ").removeprefix("Value error, ")
     given = detail["input"]
     shown = f", got {given!r}" if isinstance(given, str | int | float) else ""
@@ -116,10 +118,9 @@ def _missing(key: str, origins: Origins) -> Problem:
     return Problem(where_is(origins, key), key, f"{_REQUIRED}: set it, for example {key}=VALUE")
 
 
-def _unknown_kind(key: str, context: dict[str, Any], origins: Origins) -> Problem:
-    known = context["expected_tags"].replace("'", "").split(", ")
-    tag = str(context["tag"])
-    what = f"unknown kind {tag!r}{suggest(tag, known)} (known: {', '.join(known)})"
+def _unknown_kind(key: str, kind: object, expected: str, origins: Origins) -> Problem:
+    known = expected.replace("'", "").replace(" or ", ", ").split(", ")
+    what = f"unknown kind {kind!r}{suggest(str(kind), known)} (known: {', '.join(known)})"
     return Problem(where_is(origins, key), key, what)
 
 
@@ -139,27 +140,11 @@ def _near(key: str, origins: Origins) -> str:
 
 def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:
     """Pairs of values that are fine alone and impossible together."""
-    for key, message in _impossible_pairs(spec):
-        yield Problem(where_is(origins, key), key, message)
+    size = spec.model.input_size
+    if spec.model.resize < size:
+        what = f"should be at least model.input_size, {size}, got {spec.model.resize}"
+        yield Problem(where_is(origins, "model.resize"), "model.resize", what)
     for group in kinds.GROUPS:
         module = kinds.load(group, getattr(spec, group).kind)
         for key, message in getattr(module, "contradictions", lambda _: ())(spec):
             yield Problem(where_is(origins, key), key, message)
-
-
-def _impossible_pairs(spec: Spec) -> Iterator[tuple[str, str]]:
-    if spec.model.resize < spec.model.input_size:
-        size = spec.model.input_size
-        yield (
-            "model.resize",
-            f"should be at least model.input_size, {size}, got {spec.model.resize}",
-        )
-    cloud = spec.compute.kind != "local"
-    if cloud != (spec.workspace.kind != "local"):
-        yield (
-            "compute.kind",
-            (
-                f"{spec.compute.kind} compute does not go with a {spec.workspace.kind} workspace;"
-                f" write workspace={'azure' if cloud else 'local'}"
-            ),
-        )

@@ -99,7 +99,8 @@ def register(spec: StepSpec, args: argparse.Namespace) -> Summary:
         metrics={k: v for k, v in metrics.items() if isinstance(v, float)},
     )
     made = registry.register(candidate, args.database, args.models)
-    files.write_json(args.out / "version.json", {"model": args.model, "version": made.version})
+    version = {"model": args.model, "version": made.version, "path": made.path}
+    files.write_json(args.out / "version.json", version)
     return Summary(f"{args.model} version {made.version} is champion")
 
 

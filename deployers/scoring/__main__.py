@@ -1,0 +1,113 @@
+"""`python -m deployers.scoring --bundle DIR --host HOST --port PORT`: one model behind HTTP.
+
+POST /score takes an image file and answers its label and every label's probability; GET /healthz
+answers who is serving what. Only the bundle, numpy, Pillow and ONNX Runtime are needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import warnings
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from mlops_spec import bundle
+
+MAX_BYTES = 20 * 2**20  # of one uploaded image
+MAX_PIXELS = 100_000_000
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a failure
+    """A request that gets a clear no."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Server(ThreadingHTTPServer):
+    """Holds the model that its requests are answered by."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], model: bundle.Model) -> None:
+        super().__init__(address, Handler)
+        self.model = model
+        self.digest = model.card.digests["model.onnx"]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Server
+    timeout = 30
+
+    def do_GET(self) -> None:
+        """Answers /healthz."""
+        if self.path != "/healthz":
+            self._answer(HTTPStatus.NOT_FOUND, {"error": "GET /healthz or POST /score"})
+            return
+        self._answer(HTTPStatus.OK, {"pid": os.getpid(), "digest": self.server.digest})
+
+    def do_POST(self) -> None:
+        """Answers /score."""
+        try:
+            self._answer(HTTPStatus.OK, self._score(self._body()))
+        except Refusal as refusal:
+            self._answer(refusal.status, {"error": str(refusal)})
+
+    def _body(self) -> bytes:
+        if self.path != "/score":
+            raise Refusal(HTTPStatus.NOT_FOUND, "POST /score")
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit():
+            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "Content-Length is required")
+        if int(length) > MAX_BYTES:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MAX_BYTES} bytes")
+        return self.rfile.read(int(length))
+
+    def _score(self, body: bytes) -> dict[str, Any]:
+        try:
+            logits = self.server.model.logits([body])
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            message = "the body is no image that can be read"
+            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message) from error
+        scores = [float(score) for score in bundle.softmax(logits)[0]]
+        labels = self.server.model.card.labels
+        best = max(range(len(labels)), key=scores.__getitem__)
+        return {
+            "label": labels[best],
+            "probability": scores[best],
+            "scores": dict(zip(labels, scores, strict=True)),
+        }
+
+    def _answer(self, status: HTTPStatus, document: dict[str, Any]) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def main() -> None:
+    """Serves until it is told to stop."""
+    parser = argparse.ArgumentParser("python -m deployers.scoring", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True, help="the model")
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    args = parser.parse_args()
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice this, and warns before
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with Server((args.host, args.port), bundle.load(args.bundle)) as server:
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

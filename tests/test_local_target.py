@@ -1,0 +1,111 @@
+"""`target=local`: a real service over HTTP, checked before it takes over."""
+
+import http.client
+import io
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+from toyproject import Project, copy
+
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def picture(grey: int, form: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (40, 30), grey).save(buffer, form)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def serving(_finished: Project, tmp_path) -> Iterator[tuple[Project, int, list[str]]]:
+    project, port = copy(_finished, tmp_path / "project"), free_port()
+    words = ["target=local", f"target.port={port}"]
+    assert project.ran(*words) == ["deploy"]
+    yield project, port, words
+    try:
+        os.kill(ask(port, "GET", "/healthz")[1]["pid"], signal.SIGTERM)
+    except OSError:
+        assert project.path.exists()  # it was stopped by the test
+
+
+def test_service_answers_and_is_reused(serving) -> None:
+    project, port, words = serving
+    status, answer = ask(port, "POST", "/score", picture(200, "JPEG"))
+    assert (status, answer["label"]) == (200, "bright")
+    assert answer["probability"] == max(answer["scores"].values())
+    assert ask(port, "POST", "/score", picture(20))[1]["label"] == "dark"
+    assert project.ran(*words) == []
+
+
+def test_service_that_died_is_started_again(serving) -> None:
+    project, port, words = serving
+    os.kill(ask(port, "GET", "/healthz")[1]["pid"], signal.SIGKILL)
+    assert project.planned(*words)["deploy"] == ("run", f"nothing answers at 127.0.0.1:{port}")
+    assert project.ran(*words) == ["deploy"]
+    assert ask(port, "GET", "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "headers", "status"),
+    [
+        (b"no image", "/score", {}, 415),
+        (picture(9)[:60], "/score", {}, 415),
+        (b"", "/score", {}, 415),
+        (b"x", "/elsewhere", {}, 404),
+        (b"", "/score", {"Content-Length": "99999999999"}, 413),
+    ],
+)
+def test_service_refuses_what_is_no_image(serving, body, path, headers, status) -> None:
+    _, port, _ = serving
+    got, answer = ask(port, "POST", path, body, **headers)
+    assert got == status
+    assert answer["error"]
+    assert ask(port, "GET", "/healthz")[0] == 200
+
+
+def test_address_of_another_program_is_left_alone(finished: Project) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        other.settimeout(0)
+        words = ["name=toy", "data=toy", "training=toy", "target=local", f"target.port={port}"]
+        answer = finished.run(*words)
+    assert answer.returncode == 5
+    assert f"another program listens at 127.0.0.1:{port}" in answer.stderr
+    assert "target.port" in answer.stderr
+
+
+def test_model_that_answers_otherwise_never_takes_over(serving) -> None:
+    project, port, words = serving
+    before = ask(port, "GET", "/healthz")[1]["pid"]
+    (card,) = project.path.glob(".mlops/models/toy/*/model.json")
+    document = json.loads(card.read_text())
+    import base64
+
+    golden = {"image": base64.b64encode(picture(200)).decode(), "scores": [0.1, 0.9]}
+    card.write_text(json.dumps({**document, "golden": [golden]}))
+    deploy = project.path / "deployers" / "other.py"
+    assert not deploy.exists()
+    answer = project.run(*["name=toy", "data=toy", "training=toy", *words, "target.host=localhost"])
+    assert answer.returncode == 5
+    assert "golden input 1 is off by" in answer.stderr
+    assert ask(port, "GET", "/healthz")[1]["pid"] == before
