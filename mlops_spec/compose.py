@@ -95,11 +95,7 @@ class Composer:
         self._loader: ConfigLoader = GlobalHydra.instance().config_loader()
         self._parser = OverridesParser.create(self._loader)
         self._layers: dict[tuple[str, ...], tuple[Layer, dict[str, str]]] = {}
-        self.groups = {
-            name: self._loader.get_group_options(name)
-            for name in self._loader.list_groups("")
-            if name not in ("hydra", "schema")
-        }
+        self.groups = _groups()
 
     def _check_syntax(self) -> None:
         """Parses every file first: all syntax errors at once, each with its line."""
@@ -210,6 +206,17 @@ class Composer:
                 layer.merge(*file_origins(_find(name), default.package or ""))
         chosen = defaults.overrides.known_choices
         return layer, {g: o for g, o in chosen.items() if o and not g.startswith("hydra/")}
+
+
+def _groups() -> dict[str, list[str]]:
+    """Every group with its options, from the folder listings."""
+    found: dict[str, set[str]] = {}
+    for folder in conf_folders():
+        for path in yaml_files(folder):
+            group = path.parent.relative_to(folder).as_posix()
+            if group != ".":
+                found.setdefault(group, set()).add(path.stem)
+    return {group: sorted(options) for group, options in sorted(found.items())}
 
 
 def _find(name: str) -> Path:
