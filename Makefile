@@ -31,7 +31,7 @@ docs: $(VENV)/.ready ## generated parts of the documentation are current
 check: lint types contracts docs
 
 bench: $(VENV)/.ready ## each prints one JSON line
-	for file in bench/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in bench/[!_]*.py; do $(BIN)/python $$file || exit 1; done
 
 # Pinned by constraints.txt; repeated only when the requirements change.
 $(VENV)/.ready: pyproject.toml constraints.txt

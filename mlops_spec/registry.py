@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from mlops_spec.errors import StateError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -65,16 +67,22 @@ _QUERY = """
 
 
 def read(database: Path, models: Path, model: str) -> list[Version]:
-    """The versions of a model; none while the database does not exist."""
+    """The versions of a model; none while the database does not exist.
+
+    Raises:
+        StateError: The database can not be read.
+    """
     if not database.exists():
         return []
     connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
     try:
         rows = connection.execute(_QUERY, (_TRAIN, _BASELINE, CHAMPION, model)).fetchall()
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         if "no such table" in str(error):  # MLflow has begun to create the database
             return []
-        raise
+        message = f"{database} can not be read: {error}"
+        cure = "restore it from a copy, or move it away: models are then registered anew"
+        raise StateError(message, cure) from error
     finally:
         connection.close()
     return [

@@ -139,6 +139,16 @@ def test_state_of_a_newer_version_is_left_alone(finished: Project) -> None:
     assert path.read_text() == newer
 
 
+def test_damaged_registry_is_said_and_left_alone(finished: Project) -> None:
+    database = finished.path / ".mlops" / "mlflow.db"
+    database.write_bytes(b"not a database" * 100)
+    answer = finished.run(*KINDS)
+    assert answer.returncode == 1
+    assert "mlflow.db can not be read" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert database.read_bytes().startswith(b"not a database")
+
+
 def test_json_output_is_one_document_a_line(finished: Project) -> None:
     events = finished.events("target.note=third.txt")
     assert [event["event"] for event in events] == [
