@@ -88,8 +88,9 @@ def read(folder: Path) -> Card:
         raise MlopsError(message) from error
     document.pop("schema_version")
     card = Card.model_validate(document)
-    for name, digest in card.digests.items():
-        if not (folder / name).is_file() or files.sha256_file(folder / name) != digest:
+    for name in _FILES:
+        path = folder / name
+        if not path.is_file() or files.sha256_file(path) != card.digests.get(name):
             message = f"{folder / name} is not the file that training recorded"
             raise MlopsError(message, "train again, or restore the bundle from its registry")
     return card
@@ -107,7 +108,11 @@ def open_image(source: Path | bytes, channels: int) -> Image.Image:
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
         image: Image.Image = ImageOps.exif_transpose(file)
         if image.mode.startswith(("I", "F")):
+            clear = image.info.get("transparency")
             image = image.convert("F").point(lambda value: value / 257.0)
+            if clear is not None:
+                image = image.convert("L")
+                image.info["transparency"] = clear // 257
         if "A" in image.getbands() or "transparency" in image.info:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")

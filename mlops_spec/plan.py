@@ -250,7 +250,7 @@ def _decide(
 def _difference(draft: Planned, running: Sequence[str], facts: Facts, origins: Origins) -> str:
     """What is new since the experiment's last run of a step, the most specific reason first."""
     before = facts.latest.get(draft.step.id)
-    if before is None:
+    if before is None or not before.payload:
         return "never ran"
     if before.action != draft.step.action:
         return f"done by {draft.step.action} now, by {before.action} before"

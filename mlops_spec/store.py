@@ -94,7 +94,7 @@ def latest(experiment: str) -> Lazy[Record | None]:
         raise
     except (FileNotFoundError, StateError):
         keys = {}  # it only serves to explain; without it steps "never ran"
-    return Lazy(lambda step_id: _read(keys[step_id]) if step_id in keys else None)
+    return Lazy(lambda step_id: _read(key) if isinstance(key := keys.get(step_id), str) else None)
 
 
 def _pointer(experiment: str) -> Path:
@@ -108,16 +108,17 @@ def _read(key: str) -> Record | None:
         listed = document.pop("outputs")
         del document["schema_version"]
         record = Record(**document)
+        damage = _damage(outputs(key), listed)
     except FileNotFoundError:
         begun = outputs(key).is_dir()
         return _damaged(key, "it did not finish the last time") if begun else None
     except NewerStateError:
         raise
-    except (StateError, TypeError, KeyError):
+    except (StateError, TypeError, KeyError, ValueError, AttributeError):
         return _damaged(key, f"{path} is damaged")
     if record.key != key:
         return _damaged(key, f"{path} belongs to another step")
-    return replace(record, damage=_damage(outputs(key), listed))
+    return replace(record, damage=damage)
 
 
 def _damaged(key: str, why: str) -> Record:

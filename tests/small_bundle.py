@@ -1,0 +1,64 @@
+"""A bundle without training: the network answers how bright each channel is."""
+
+import hashlib
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from safetensors.numpy import save_file
+
+from mlops_spec import bundle, manifest
+from mlops_spec.bundle import Card, Preprocessing
+from mlops_spec.manifest import Row
+
+HOW = Preprocessing(channels=3, resize=8, input_size=8, mean=(0.0,) * 3, std=(1.0,) * 3)
+LABELS = ("blue", "green", "red")
+COLORS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
+
+
+def make(folder, labels=LABELS, how=HOW, scale=4.0):
+    """Writes a bundle: logits are `scale` times the mean of the channels, blue first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = np.flipud(np.eye(3, dtype=np.float32)) * scale
+    save_file({"head": np.ascontiguousarray(weights)}, folder / "model.safetensors")
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["features"]),
+        helper.make_node("MatMul", ["features", "weights"], ["logits"]),
+    ]
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 8, 8])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
+    constants = [numpy_helper.from_array(weights, "weights")]
+    graph = helper.make_graph(nodes, "small", [images], [logits], constants)
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(network, folder / "model.onnx")
+    card = Card(
+        trainer="by hand",
+        labels=labels,
+        preprocessing=how,
+        data_digest="0123456789abcdef",
+        spec={"seed": 0, "model": {"backbone": "brightness"}},
+        versions={"onnx": "1"},
+        golden=(),
+    )
+    bundle.write(folder, card)
+    return folder
+
+
+def data_set(folder, labels=LABELS, wrong=0):
+    """A data set of plain colours, two images a class and split; `wrong` test images deceive."""
+    rows = []
+    for position, label in enumerate(labels):
+        for split in manifest.SPLITS:
+            for number in range(2):
+                color = COLORS[LABELS[position]]
+                if split == "test" and wrong:
+                    color, wrong = COLORS[LABELS[position - 1]], wrong - 1
+                path = folder / "images" / f"{position}" / f"{split}{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture = Image.new("RGB", (9 + number, 12), color)
+                picture.save(path)
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                rows.append(Row(str(path.relative_to(folder)), label, split, digest))
+    return manifest.write(folder, folder, rows)

@@ -1,0 +1,267 @@
+import csv
+import hashlib
+import os
+import struct
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlops_spec import files, manifest
+from mlops_spec.errors import MlopsError, StepError
+from trainers.datasets import folder
+
+ANTS_BEES = Path(__file__).resolve().parents[2] / "shared" / "data" / "ants_bees"
+
+
+def spec(root, **changes):
+    made = {
+        "kind": "folder",
+        "root": str(root),
+        "train": None,
+        "val": None,
+        "test": None,
+        "val_fraction": 0.2,
+        "test_fraction": 0.2,
+        "split_seed": 0,
+        "extensions": (".jpg", ".jpeg", ".png"),
+        "max_pixels": 10_000,
+        "bad_files": "skip",
+    }
+    return folder.Spec.model_validate({**made, **changes})
+
+
+def photos(root, *labels, count=10):
+    """Small pictures, each of its own content."""
+    for label in labels:
+        for number in range(count):
+            color = tuple(hashlib.sha256(f"{root.name}/{label}/{number}".encode()).digest()[:3])
+            path = root / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (12, 10), color).save(path)
+    return root
+
+
+@pytest.fixture
+def root(tmp_path):
+    return photos(tmp_path / "photos", "ants", "bees")
+
+
+def findings(out):
+    return {f["path"]: f["what"] for f in files.read_json(out / "dataset.json")["findings"]}
+
+
+def splits(dataset):
+    return Counter((row.label, row.split) for row in dataset.rows)
+
+
+# Real photographs
+
+
+@pytest.mark.skipif(not ANTS_BEES.is_dir(), reason="the photographs of ants and bees are not here")
+def test_real_photographs_are_397_good_ones_and_one_that_is_none(tmp_path, capsys):
+    wish = spec(ANTS_BEES, train="train", test="val", max_pixels=100_000_000)
+    dataset = folder.prepare(wish, tmp_path)
+    assert len(dataset.rows) == 397
+    assert dataset.classes == ("ants", "bees")
+    assert findings(tmp_path) == {
+        "train/ants/imageNotFound.gif": ".gif is not among data.extensions"
+    }
+    assert "left out train/ants/imageNotFound.gif" in capsys.readouterr().out
+    assert {row.split for row in dataset.rows if row.path.startswith("val/")} == {"test"}
+    for path, row in zip(dataset.paths(dataset.rows[:5]), dataset.rows[:5], strict=True):
+        assert files.sha256_file(path) == row.sha256
+
+
+# Good files
+
+
+def test_a_folder_without_splits_is_split_class_by_class(root, tmp_path):
+    dataset = folder.prepare(spec(root), tmp_path / "out")
+    for label in ("ants", "bees"):
+        found = {split: splits(dataset)[label, split] for split in manifest.SPLITS}
+        assert found == {"train": 6, "val": 2, "test": 2}
+    assert manifest.read(tmp_path / "out") == dataset
+
+
+def test_folders_of_splits_are_kept_and_only_what_is_missing_is_split_off(tmp_path):
+    root = tmp_path / "photos"
+    photos(root / "learn", "ants", "bees")
+    photos(root / "exam", "ants", "bees", count=3)
+    dataset = folder.prepare(spec(root, train="learn", test="exam"), tmp_path / "out")
+    for label in ("ants", "bees"):
+        found = {split: splits(dataset)[label, split] for split in manifest.SPLITS}
+        assert found == {"train": 8, "val": 2, "test": 3}
+    assert all(row.path.startswith("exam/") == (row.split == "test") for row in dataset.rows)
+
+
+def test_a_split_folder_inside_the_training_folder_is_no_class(tmp_path):
+    root = photos(tmp_path / "photos", "ants", "bees")
+    photos(root / "exam", "ants", "bees", count=3)
+    dataset = folder.prepare(spec(root, test="exam"), tmp_path / "out")
+    assert dataset.classes == ("ants", "bees")
+    assert splits(dataset)["ants", "test"] == 3
+
+
+def test_another_seed_splits_otherwise(root, tmp_path):
+    one, other = (folder.prepare(spec(root, split_seed=s), tmp_path / str(s)) for s in (0, 1))
+    assert {*one.split("test")} != {*other.split("test")}
+    assert splits(one) == splits(other)
+
+
+def test_pictures_in_deeper_folders_and_loud_names_count(root, tmp_path):
+    for name in ("ants/more/deep.png", "bees/LOUD.PNG"):
+        (root / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (5, 5), 7).save(root / name, "PNG")
+    dataset = folder.prepare(spec(root), tmp_path / "out")
+    labels = {row.path: row.label for row in dataset.rows}
+    assert labels["ants/more/deep.png"] == "ants"
+    assert labels["bees/LOUD.PNG"] == "bees"
+
+
+def test_hidden_folders_are_no_classes(root, tmp_path):
+    files.write_text(root / ".thumbnails" / "a.png", "x")
+    assert folder.prepare(spec(root), tmp_path / "out").classes == ("ants", "bees")
+
+
+def test_the_photographs_stay_where_and_as_they_are(root, tmp_path):
+    before = {path: path.read_bytes() for path in root.rglob("*.png")}
+    folder.prepare(spec(root), tmp_path / "out")
+    assert {path: path.read_bytes() for path in root.rglob("*.png")} == before
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["dataset.json", "manifest.csv"]
+
+
+# Bad files
+
+
+def noise(size=(60, 60)):
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+def truncated(path, form):
+    noise().save(path, form)
+    path.write_bytes(path.read_bytes()[:-600])
+
+
+def chunk(name, content):
+    body = name + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def bomb(path):
+    """A PNG whose head promises 10 gigapixels."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
+    rest = chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + rest)
+
+
+def zeroed(path):
+    noise().save(path, "PNG")
+    content = path.read_bytes()
+    path.write_bytes(content[:50] + bytes(len(content) - 50))
+
+
+BAD = {
+    "a truncated JPEG": ("a.jpg", lambda p: truncated(p, "JPEG"), "can not be read as an image"),
+    "a truncated PNG": ("a.png", lambda p: truncated(p, "PNG"), "can not be read as an image"),
+    "a zeroed PNG": ("a.png", zeroed, "can not be read as an image"),
+    "a renamed PNG": (
+        "a.jpg",
+        lambda p: noise().save(p, "PNG"),
+        "is a PNG, not the JPEG its name says",
+    ),
+    "a renamed GIF": (
+        "a.png",
+        lambda p: noise().save(p, "GIF"),
+        "is a GIF, not the PNG its name says",
+    ),
+    "text": ("a.jpg", lambda p: p.write_text("not found"), "can not be read as an image"),
+    "a web page": ("a.png", lambda p: p.write_text("<html>404"), "can not be read as an image"),
+    "notes": ("a.txt", lambda p: p.write_text("notes"), ".txt is not among data.extensions"),
+    "no extension": ("a", lambda p: noise().save(p, "PNG"), "no extension is not among"),
+    "another type": ("a.bmp", lambda p: noise().save(p), ".bmp is not among data.extensions"),
+    "an empty file": ("a.jpg", lambda p: p.write_bytes(b""), "can not be read as an image"),
+    "a bomb": ("a.png", bomb, "can not be read as an image: Image size (10000000000 pixels)"),
+    "a large picture": (
+        "a.png",
+        lambda p: noise((101, 100)).save(p),
+        "has 101 x 100 pixels, more than data.max_pixels",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_left_out_and_named_with_the_reason(root, tmp_path, capsys, name):
+    file, write, reason = BAD[name]
+    write(root / "ants" / file)
+    dataset = folder.prepare(spec(root), tmp_path / "out")
+    assert len(dataset.rows) == 20
+    found = findings(tmp_path / "out")
+    assert found.keys() == {f"ants/{file}"}
+    assert found[f"ants/{file}"].startswith(reason)
+    assert str(tmp_path) not in found[f"ants/{file}"]
+    assert f"left out ants/{file}: {reason}" in capsys.readouterr().out
+
+
+def test_the_largest_allowed_picture_is_good(root, tmp_path):
+    noise((100, 100)).save(root / "ants" / "large.png")
+    assert len(folder.prepare(spec(root), tmp_path / "out").rows) == 21
+
+
+def test_several_bad_files_are_all_named(root, tmp_path):
+    for name, (file, write, _) in BAD.items():
+        (root / "bees" / name).mkdir()
+        write(root / "bees" / name / file)
+    dataset = folder.prepare(spec(root), tmp_path / "out")
+    assert len(dataset.rows) == 20
+    assert findings(tmp_path / "out").keys() == {f"bees/{n}/{f}" for n, (f, _, _) in BAD.items()}
+
+
+def test_bad_files_can_be_an_error(root, tmp_path):
+    bomb(root / "ants" / "a.png")
+    (root / "bees" / "z.txt").write_text("notes")
+    with pytest.raises(StepError, match=r"2 bad file\(s\), the first: ants/a\.png") as error:
+        folder.prepare(spec(root, bad_files="error"), tmp_path / "out")
+    assert "set data.bad_files=skip" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_good_files_are_no_error(root, tmp_path):
+    assert len(folder.prepare(spec(root, bad_files="error"), tmp_path / "out").rows) == 20
+
+
+def test_a_folder_of_bad_files_only_is_refused(tmp_path):
+    for label in ("ants", "bees"):
+        files.write_text(tmp_path / "photos" / label / "a.jpg", "no picture")
+    with pytest.raises(MlopsError, match=r"found 0 class\(es\), 0 image\(s\)"):
+        folder.prepare(spec(tmp_path / "photos"), tmp_path / "out")
+
+
+# What the data set is read from
+
+
+def test_the_fingerprint_names_every_file_by_place_and_content(root):
+    files.write_text(root / "ants" / "notes.txt", "notes")
+    found = folder.fingerprint(spec(root))
+    assert found.keys() == {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()}
+    assert found["ants/0.png"] == files.sha256_file(root / "ants" / "0.png")
+
+
+def test_the_fingerprint_changes_with_content_and_not_with_time(root):
+    before = folder.fingerprint(spec(root))
+    os.utime(root / "ants" / "0.png", ns=(0, 0))
+    assert folder.fingerprint(spec(root)) == before
+    noise((5, 5)).save(root / "ants" / "0.png")
+    assert folder.fingerprint(spec(root)) != before
+
+
+def test_the_manifest_is_a_table_for_people_too(root, tmp_path):
+    folder.prepare(spec(root), tmp_path / "out")
+    with (tmp_path / "out" / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0].keys() == {"path", "label", "split", "sha256"}
+    assert [row["path"] for row in rows] == sorted(row["path"] for row in rows)

@@ -1,0 +1,135 @@
+import random
+import shutil
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mlops_spec import files, manifest
+from mlops_spec.errors import MlopsError
+from mlops_spec.manifest import Finding, Row, stratified
+
+FRACTIONS = {"test": 1 / 3, "val": 0.1}
+
+
+def some_rows(labels=("ant", "bee")):
+    return [
+        Row(f"{label}/{split}-{i}.png", label, split, f"digest of {label} {split} {i}")
+        for label in labels
+        for split in manifest.SPLITS
+        for i in range(2)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_class_is_split_in_the_same_proportions(seed):
+    labels = np.repeat(["ant", "bee", "wasp"], [97, 61, 42])
+    np.random.default_rng(seed).shuffle(labels)
+    found = Counter(zip(labels, stratified(labels, FRACTIONS, seed), strict=True))
+    for label, size in Counter(labels).items():
+        assert found[label, "test"] == round(size / 3)
+        assert found[label, "val"] == round(size / 10)
+        assert found[label, "train"] == size - round(size / 3) - round(size / 10)
+
+
+def test_a_split_is_repeatable_and_has_a_seed_of_its_own():
+    labels = ["ant", "bee"] * 50
+    random.seed(1)
+    first = stratified(labels, FRACTIONS, 0)
+    random.seed(2)
+    assert stratified(labels, FRACTIONS, 0) == first
+    assert stratified(labels, FRACTIONS, 1) != first
+
+
+def test_the_split_of_a_class_does_not_depend_on_the_other_classes():
+    alone = stratified(["ant"] * 40, FRACTIONS, 0)
+    together = stratified(["ant"] * 40 + ["bee"] * 25, FRACTIONS, 0)
+    assert together[:40] == alone
+
+
+def test_without_fractions_everything_is_training():
+    assert stratified(["ant", "bee"], {}, 0) == ["train", "train"]
+
+
+def test_the_digest_ignores_place_and_order():
+    rows = some_rows()
+    moved = [replace(row, path=f"elsewhere/{row.path}") for row in reversed(rows)]
+    assert manifest.digest(moved) == manifest.digest(rows)
+
+
+@pytest.mark.parametrize("field", ["label", "split", "sha256"])
+def test_the_digest_depends_on_content_label_and_split(field):
+    rows = some_rows()
+    changed = [replace(rows[0], **{field: "other"}), *rows[1:]]
+    assert manifest.digest(changed) != manifest.digest(rows)
+
+
+def test_the_digest_counts_images_of_equal_content():
+    rows = some_rows()
+    assert manifest.digest([*rows, replace(rows[0], path="copy.png")]) != manifest.digest(rows)
+
+
+def test_a_manifest_reads_as_it_was_written_whatever_the_order(tmp_path):
+    rows = some_rows(("bee", 'a, "quoted" ant', "wespe ü"))
+    written = manifest.write(tmp_path, tmp_path / "images", rows[::-1])
+    assert manifest.read(tmp_path) == written
+    assert written.rows == tuple(sorted(rows))
+    assert written.classes == ('a, "quoted" ant', "bee", "wespe ü")
+
+
+def test_two_orders_of_the_same_images_write_the_same_bytes(tmp_path):
+    for name, rows in {"one": some_rows(), "two": some_rows()[::-1]}.items():
+        manifest.write(tmp_path / name, tmp_path / name / "images", rows)
+    for name in ("manifest.csv", "dataset.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_images_inside_the_folder_move_with_it(tmp_path):
+    manifest.write(tmp_path / "here", tmp_path / "here" / "images", some_rows())
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    dataset = manifest.read(tmp_path / "there")
+    assert dataset.paths(dataset.rows[:1]) == [tmp_path / "there/images/ant/test-0.png"]
+
+
+def test_images_outside_the_folder_stay_where_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    manifest.write(tmp_path / "out", (tmp_path / "photos").relative_to(tmp_path), some_rows())
+    monkeypatch.chdir("/")
+    assert manifest.read(tmp_path / "out").root == tmp_path / "photos"
+
+
+def test_targets_are_positions_in_the_fixed_order_of_classes(tmp_path):
+    dataset = manifest.write(tmp_path, tmp_path, some_rows(("bee", "ant")))
+    rows = dataset.split("val")
+    assert [row.label for row in rows] == ["ant", "ant", "bee", "bee"]
+    assert dataset.targets(rows) == [0, 0, 1, 1]
+
+
+def test_counts_and_findings_are_recorded(tmp_path):
+    rows = [*some_rows(), Row("ant/more.png", "ant", "test", "more")]
+    manifest.write(tmp_path, tmp_path, rows, [Finding("bee/notes.txt", "no image")])
+    document = files.read_json(tmp_path / "dataset.json")
+    assert document["counts"]["test"] == {"ant": 3, "bee": 2}
+    assert document["counts"]["val"] == {"ant": 2, "bee": 2}
+    assert document["findings"] == [{"path": "bee/notes.txt", "what": "no image"}]
+
+
+@pytest.mark.parametrize("labels", [(), ("ant",)], ids=["none", "one"])
+def test_less_than_two_classes_are_refused(tmp_path, labels):
+    with pytest.raises(MlopsError, match=rf"found {len(labels)} class.*two classes are needed"):
+        manifest.write(tmp_path, tmp_path, some_rows(labels))
+
+
+@pytest.mark.parametrize("split", manifest.SPLITS)
+def test_a_class_without_an_image_in_a_split_is_refused(tmp_path, split):
+    rows = [row for row in some_rows() if (row.label, row.split) != ("bee", split)]
+    with pytest.raises(MlopsError, match=f"the {split} split has no image of bee"):
+        manifest.write(tmp_path, tmp_path, rows)
+
+
+def test_an_empty_split_is_refused_and_nothing_is_written(tmp_path):
+    rows = [row for row in some_rows() if row.split != "test"]
+    with pytest.raises(MlopsError, match="the test split has no image of ant, bee"):
+        manifest.write(tmp_path / "out", tmp_path, rows)
+    assert not (tmp_path / "out").exists()

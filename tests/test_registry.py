@@ -1,0 +1,200 @@
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import small_bundle
+from mlflow import MlflowClient
+
+from mlops_spec import bundle, files, registry
+from mlops_spec.registry import Candidate, Version
+
+# MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+FIRST, SECOND = "1a" * 32, "2b" * 32
+DATABASE, MODELS = Path("state/mlflow.db"), Path("state/models")
+
+
+def candidate(folder, train, baseline, scale):
+    made = small_bundle.make(folder / "bundle", scale=scale)
+    files.write_text(folder / "report.html", f"<p>{train}</p>")
+    return Candidate(
+        model="digits",
+        train=train,
+        baseline=baseline,
+        bundle=made,
+        evaluation=folder,
+        parameters={"training.lr": 0.01, "seed": 3},
+        metrics={"accuracy": 0.75},
+    )
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A registry with one version; MLflow takes seconds to make the first database."""
+    folder = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        registry.register(candidate(folder / "first", FIRST, 0, 1.0), DATABASE, MODELS)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_a_copy(template, tmp_path, monkeypatch):
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def first(tmp_path):
+    return candidate(tmp_path / "first", FIRST, 0, 1.0)
+
+
+@pytest.fixture
+def second(tmp_path):
+    return candidate(tmp_path / "second", SECOND, 1, 2.0)
+
+
+def client():
+    uri = f"sqlite:///{DATABASE.resolve()}"
+    return MlflowClient(uri, uri)
+
+
+def read(model="digits"):
+    return registry.read(DATABASE, MODELS, model)
+
+
+def by_mlflow():
+    """The same versions as MLflow's own client tells them."""
+    champion = client().get_model_version_by_alias("digits", "champion").version
+    found = client().search_model_versions("name='digits'")
+    return [
+        Version(
+            version=int(one.version),
+            train=one.tags["mlops_spec.train"],
+            baseline=int(one.tags["mlops_spec.baseline"]),
+            path=str(MODELS / "digits" / one.tags["mlops_spec.train"][:16]),
+            champion=one.version == champion,
+        )
+        for one in sorted(found, key=lambda one: int(one.version))
+    ]
+
+
+def test_without_a_database_nothing_is_registered_and_none_is_made():
+    assert registry.read(Path("nowhere/mlflow.db"), MODELS, "digits") == []
+    assert not Path("nowhere").exists()
+
+
+def test_a_database_that_mlflow_only_began_holds_nothing():
+    sqlite3.connect("begun.db").close()
+    Path("begun.db").touch()
+    assert registry.read(Path("begun.db"), MODELS, "digits") == []
+
+
+def test_a_first_model_is_version_one_and_champion():
+    path = str(MODELS / "digits" / FIRST[:16])
+    assert read() == [Version(1, FIRST, 0, path, champion=True)] == by_mlflow()
+
+
+def test_registering_the_same_model_again_changes_nothing(first):
+    before, runs = by_mlflow(), search_runs()
+    again = registry.register(first, DATABASE, MODELS)
+    assert again == before[0]
+    assert by_mlflow() == read() == before
+    assert [run.info.run_id for run in search_runs()] == [run.info.run_id for run in runs]
+
+
+def test_a_second_model_becomes_champion_and_remembers_whom_it_beat(second):
+    made = registry.register(second, DATABASE, MODELS)
+    assert (made.version, made.baseline, made.champion) == (2, 1, True)
+    assert [(v.version, v.baseline, v.champion) for v in read()] == [(1, 0, False), (2, 1, True)]
+    assert read() == by_mlflow()
+
+
+def test_an_earlier_model_can_become_champion_again(first, second):
+    registry.register(second, DATABASE, MODELS)
+    assert registry.register(first, DATABASE, MODELS).version == 1
+    assert [v.champion for v in read()] == [True, False]
+    assert read() == by_mlflow()
+
+
+def test_a_champion_that_someone_moved_with_mlflow_is_seen():
+    mlflow = client()
+    tags = {"mlops_spec.train": SECOND, "mlops_spec.baseline": "1"}
+    mlflow.create_model_version("digits", "file:///nowhere", tags=tags)
+    mlflow.set_registered_model_alias("digits", "shadow", "2")  # another alias is no championship
+    assert [v.champion for v in read()] == [True, False]
+    mlflow.set_registered_model_alias("digits", "champion", "2")
+    assert [v.champion for v in read()] == [False, True]
+    mlflow.delete_registered_model_alias("digits", "champion")
+    assert [v.champion for v in read()] == [False, False]
+
+
+def test_versions_come_in_the_order_of_their_numbers():
+    mlflow = client()
+    for number in range(2, 12):
+        tags = {"mlops_spec.train": f"{number:064}", "mlops_spec.baseline": "1"}
+        mlflow.create_model_version("digits", "file:///nowhere", tags=tags)
+    assert [v.version for v in read()] == [*range(1, 12)]
+    assert read() == by_mlflow()
+
+
+def test_models_of_other_names_are_apart(second):
+    registry.register(replace(second, model="letters", baseline=0), DATABASE, MODELS)
+    assert [v.train for v in read("letters")] == [SECOND]
+    assert [v.train for v in read("digits")] == [FIRST]
+    assert read("numbers") == []
+
+
+def test_versions_that_others_registered_by_hand_are_left_alone():
+    client().create_model_version("digits", Path("elsewhere").resolve().as_uri())
+    assert [v.train for v in read()] == [FIRST]
+
+
+def test_the_registry_keeps_a_complete_bundle_of_its_own(first):
+    shutil.rmtree(first.bundle)
+    home = Path(read()[0].path)
+    card = bundle.load(home).card
+    assert card.metrics == {"accuracy": 0.75}
+    assert (home / "report.html").read_text("utf-8") == f"<p>{FIRST}</p>"
+
+
+def test_a_version_says_where_its_bundle_lies_and_which_model_it_is(first):
+    version = client().get_model_version("digits", "1")
+    assert version.tags["mlops_spec.digest"] == bundle.digest(first.bundle)
+    assert version.source.startswith("file://")
+
+
+def search_runs():
+    experiment = client().get_experiment_by_name("digits")
+    return client().search_runs([experiment.experiment_id])
+
+
+def test_parameters_metrics_and_report_are_tracked():
+    (run,) = search_runs()
+    assert run.data.params == {"training.lr": "0.01", "seed": "3"}
+    assert run.data.metrics == {"accuracy": 0.75}
+    assert run.info.status == "FINISHED"
+    assert client().get_model_version("digits", "1").run_id == run.info.run_id
+    assert [one.path for one in client().list_artifacts(run.info.run_id)] == ["report.html"]
+
+
+def test_a_copy_that_was_interrupted_is_made_anew(second):
+    partial = MODELS / "digits" / f".{SECOND[:16]}.partial"
+    files.write_text(partial / "model.onnx", "half of it")
+    made = registry.register(second, DATABASE, MODELS)
+    assert bundle.digest(Path(made.path)) == bundle.digest(second.bundle)
+    assert not partial.exists()
+
+
+def test_a_registration_that_was_interrupted_before_mlflow_is_completed(second):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            registry.register(second, DATABASE, MODELS)
+    assert [v.version for v in read()] == [1]
+    registry.register(second, DATABASE, MODELS)
+    assert read() == by_mlflow()
+    assert [v.version for v in read()] == [1, 2]

@@ -1,0 +1,128 @@
+"""Facts for tests, derived from a short history instead of copied keys.
+
+A history is a list of events, oldest first. `overrides` is a run: it is planned against the world
+of its time, and every step it would have performed becomes a finished record; a promoted model
+becomes a version and champion. `steps` tells what else became of a step: `unfinished`, `refused`,
+or the damage that its outputs met afterwards. `registered` is a model that someone else made
+champion, `champion` the version that the alias was moved to.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from mlops_spec.compose import Composer
+from mlops_spec.facts import Facts, Lazy, Record
+from mlops_spec.plan import plan
+from mlops_spec.registry import Version
+from mlops_spec.validate import parse
+
+
+@dataclass(frozen=True)
+class Now:
+    """What is wanted, and the part of the world that is not history."""
+
+    overrides: list[str]
+    conf: dict[str, str] = field(default_factory=dict)  # file below conf/ -> its text
+    source: str = "images"
+    code: dict[str, str] = field(default_factory=dict)  # module -> digest, "first" if not given
+
+
+@dataclass
+class World:
+    """What earlier runs left."""
+
+    versions: list[Version] = field(default_factory=list)
+    finished: dict[str, Record] = field(default_factory=dict)
+    latest: dict[str, dict[str, Record]] = field(default_factory=dict)  # by experiment
+
+    def plan(self, now):
+        """The plan of a wish in this world."""
+        composition, spec = compose(now)
+        facts = Facts(
+            source=now.source,
+            versions=tuple(self.versions),
+            code=Lazy(lambda module: {module: now.code.get(module, "first")}),
+            finished=self.finished,
+            latest=self.latest.get(spec.name, {}),
+        )
+        return plan(spec, facts, composition.origins)
+
+    def after(self, event):
+        """This world, one event later."""
+        event = dict(event)
+        if "registered" in event:
+            self._promote(event.pop("registered"))
+        elif "champion" in event:
+            self._crown(event.pop("champion"))
+        else:
+            outcomes = event.pop("steps", {})
+            self._ran(self.plan(Now(**event)), outcomes)
+            event = {}
+        assert not event, f"an event is one thing: {event}"
+        return self
+
+    def _ran(self, todo, outcomes):
+        stopped = set()
+        for planned in todo.steps:
+            outcome = outcomes.get(planned.step.id, "")
+            if planned.status == "skip" or stopped & {*planned.needs}:
+                stopped.add(planned.step.id)
+                continue
+            if outcome == "unfinished":
+                stopped.add(planned.step.id)
+                self.finished[planned.key] = record(planned, "it did not finish the last time")
+                continue
+            if outcome == "refused":
+                stopped.add(planned.step.id)
+            done = record(planned, outcome)
+            self.finished[planned.key] = done
+            self.latest.setdefault(todo.experiment, {})[planned.step.id] = done
+        if "register" not in stopped:
+            self._promote(next(p.key for p in todo.steps if p.step.id == "train"))
+
+    def _promote(self, train):
+        known = next((v.version for v in self.versions if v.train == train), None)
+        if known is None:
+            rival = next((v.version for v in self.versions if v.champion), 0)
+            known = len(self.versions) + 1
+            bundle = f".mlops/models/digits/{train[:16]}"
+            self.versions.append(Version(known, train, rival, bundle, champion=False))
+        self._crown(known)
+
+    def _crown(self, version):
+        self.versions = [replace(v, champion=v.version == version) for v in self.versions]
+
+
+def record(planned, outcome=""):
+    """What remains of a step that was performed; `outcome` is its damage, or `refused`."""
+    refused = outcome == "refused"
+    return Record(
+        id=planned.step.id,
+        key=planned.key,
+        action=planned.step.action,
+        payload=planned.step.payload,
+        needs=planned.needs,
+        code=planned.code,
+        text=f"{planned.step.id} done",
+        metrics={},
+        refused=refused,
+        seconds=2.0,
+        damage="" if refused else outcome,
+    )
+
+
+def compose(now):
+    """The composition and the validated spec of a wish, in the working folder."""
+    for name, text in now.conf.items():
+        path = Path("conf") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    composer = Composer() if now.conf else _shipped()
+    composition = composer.compose(now.overrides)
+    return composition, parse(composition.values, composition.origins, composition.problems)
+
+
+@cache
+def _shipped():
+    return Composer()
