@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from mlops_spec.plan import Step
-from mlops_spec.spec import OpenSection
+from mlops_spec.spec import Int, OpenSection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Spec(OpenSection):
 
     kind: Literal["local"]
     host: str
-    port: Annotated[int, Field(ge=1, le=65535)]
+    port: Annotated[Int, Field(ge=1, le=65535)]
 
 
 def facts(spec: WholeSpec) -> dict[str, Any]:

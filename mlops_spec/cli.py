@@ -69,11 +69,18 @@ def plan(options: Options) -> ExitCode:
     """Prints what `run` would do and why; changes nothing."""
     from mlops_spec.plan import plan as make
     from mlops_spec.run import read_facts
+    from mlops_spec.sweep import validated
 
     composer = _composer()
-    members = composer.members(options.overrides) if options.multirun else [options.overrides]
-    for overrides in members:
-        composition, spec = _spec(composer, overrides)
+    members = (
+        [_spec(composer, options.overrides)]
+        if not options.multirun
+        else [
+            (member.composition, member.spec)
+            for member in validated(composer, options.overrides, options.style)
+        ]
+    )
+    for composition, spec in members:
         todo = make(spec, read_facts(spec), composition.origins)
         if options.style.json:
             echo(json.dumps(todo.document(), ensure_ascii=False))
@@ -190,7 +197,8 @@ def _parse(argv: Sequence[str]) -> Options:
     for word in words:
         if word.startswith("-"):
             known = [o for action in parser._actions for o in action.option_strings]  # noqa: SLF001
-            raise _usage(f"unknown switch {word}{suggest(word, known)}")
+            switch = word.partition("=")[0]
+            raise _usage(f"unknown switch {switch}{suggest(switch, known)}")
     verb = words.pop(0) if words and not _is_override(words[0]) else "run"
     if verb not in VERBS:
         raise _usage(f"unknown verb {verb!r}{suggest(verb, VERBS)} (known: {', '.join(VERBS)})")
@@ -224,11 +232,13 @@ def main(argv: Sequence[str]) -> ExitCode:
 
 
 def _fail(error: MlopsError, *, as_json: bool) -> ExitCode:
+    from mlops_spec.secrets import redact
+
     if not as_json:
-        echo(str(error), sys.stderr)
+        echo(redact(str(error)), sys.stderr)
         return error.exit_code
     document: dict[str, Any] = {"event": "error", "message": error.message, "cure": error.cure}
     if isinstance(error, SpecError):
         document["problems"] = [vars(problem) for problem in error.problems]
-    echo(json.dumps({**document, "exit_code": int(error.exit_code)}, ensure_ascii=False))
+    echo(redact(json.dumps({**document, "exit_code": int(error.exit_code)}, ensure_ascii=False)))
     return error.exit_code

@@ -8,6 +8,7 @@ changes values only cost one composition and a thousand small copies.
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +23,17 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from mlops_spec import secrets
 from mlops_spec.errors import Problem, SpecError, suggest
 from mlops_spec.origins import (
     COMMAND_LINE,
     Layer,
     Origins,
+    Setting,
     display,
     file_origins,
     read_yaml,
+    value_at,
     where_is,
 )
 
@@ -144,19 +148,26 @@ class Composer:
             else:
                 values.append(override)
         layer, choices = self._base(tuple(groups))
+        for text in groups:
+            if text.startswith("~"):
+                deleted = text[1:].partition("=")[0]
+                layer.origins.setdefault(deleted, []).append(Setting(None, COMMAND_LINE))
         problems += _apply(values, layer)
         resolved, unresolved = _resolve(layer)
         problems += unresolved
         return Composition(resolved, layer.origins, choices, tuple(overrides), tuple(problems))
 
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
-        parsed, problems = [], []
+        parsed: list[Override] = []
+        problems: list[Problem] = []
         for text in overrides:
+            key = text.partition("=")[0].lstrip("+~")
             try:
-                parsed += self._parser.parse_overrides([text])
+                parsed += self._parser.parse_overrides([text]) if key else []
             except HydraException:
-                what = f"cannot read {text!r}: write KEY=VALUE or ~KEY, odd characters quoted"
-                problems.append(Problem(COMMAND_LINE, "", what))
+                key = ""
+            if not key:
+                problems.append(_unreadable(text))
         if problems:
             raise SpecError(problems)
         return parsed
@@ -176,9 +187,15 @@ class Composer:
         if override.package is not None or "/" in key:
             known = suggest(key, self.groups)
             return Problem(COMMAND_LINE, key, f"unknown group{known}")
-        if self._is_group(override) and not override.is_delete():
-            return self._option_problem(key, str(override.value()))
-        return None
+        if not self._is_group(override) or override.is_delete():
+            return None
+        if override.is_add() and key in self._chosen():
+            return Problem(COMMAND_LINE, key, f"is chosen already: write {key}={override.value()}")
+        return self._option_problem(key, str(override.value()))
+
+    def _chosen(self) -> set[str]:
+        """The groups that the defaults list of config.yaml chooses from."""
+        return set(self._base(())[1])
 
     def _option_problem(self, group: str, option: str) -> Problem | None:
         options = self.groups[group]
@@ -197,8 +214,8 @@ class Composer:
     def _merge(self, groups: tuple[str, ...]) -> tuple[Layer, dict[str, str]]:
         try:
             defaults = self._loader.compute_defaults_list("config", list(groups), RunMode.RUN)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise SpecError([_composition_problem(error)]) from error
+        except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
+            raise SpecError(_composition_problems(error, self.groups)) from error
         layer = Layer()
         for default in defaults.defaults:
             name = default.config_path
@@ -206,6 +223,13 @@ class Composer:
                 layer.merge(*file_origins(_find(name), default.package or ""))
         chosen = defaults.overrides.known_choices
         return layer, {g: o for g, o in chosen.items() if o and not g.startswith("hydra/")}
+
+
+def _unreadable(text: str) -> Problem:
+    key = text.partition("=")[0].lstrip("+~")
+    shown = f"{key}=..." if secrets.is_named(key) else text
+    what = f"cannot read {shown!r}: write KEY=VALUE or ~KEY, odd characters quoted"
+    return Problem(COMMAND_LINE, key, what)
 
 
 def _groups() -> dict[str, list[str]]:
@@ -223,30 +247,49 @@ def _find(name: str) -> Path:
     return next(path for f in conf_folders() if (path := f / f"{name}.yaml").is_file())
 
 
-def _composition_problem(error: Exception) -> Problem:
-    """Hydra's refusal in one line, with the file whose defaults list caused it where it says so."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines[:4])
-    name = text.partition("In '")[2].partition("'")[0]
-    where = next(
-        (
-            display(f / f"{name}.yaml")
-            for f in conf_folders()
-            if name and (f / f"{name}.yaml").is_file()
-        ),
-        "conf",
-    )
-    return Problem(where, "defaults", text)
+def _composition_problems(error: Exception, groups: dict[str, list[str]]) -> list[Problem]:
+    """What is wrong with the defaults lists, or else Hydra's refusal in one line."""
+    paths = itertools.chain.from_iterable(yaml_files(folder) for folder in conf_folders())
+    found = [problem for path in paths for problem in _defaults_problems(path, groups)]
+    if found:
+        return found
+    text = " ".join(str(error).split())
+    return [Problem(f"{display(conf_folders()[0])}", "defaults", text)]
+
+
+def _defaults_problems(path: Path, groups: dict[str, list[str]]) -> Iterator[Problem]:
+    """Entries of one file's defaults list that name no group or no option of it."""
+    parsed = read_yaml(path)
+    entries = parsed.values.get("defaults", [])
+    if not isinstance(entries, list):
+        where = f"{display(path)}:{parsed.lines['defaults']}"
+        yield Problem(where, "defaults", "should be a list of `- GROUP: OPTION`")
+        return
+    for i, entry in enumerate(entries):
+        where = f"{display(path)}:{parsed.lines[f'defaults.{i}']}"
+        for key, option in entry.items() if isinstance(entry, dict) else ():
+            group = re.sub(r"^(override|optional)\s+", "", str(key)).lstrip("/").partition("@")[0]
+            if group not in groups:
+                yield Problem(where, "defaults", f"unknown group {group!r}{suggest(group, groups)}")
+            elif isinstance(option, str) and option not in groups[group]:
+                near = suggest(option, groups[group])
+                yield Problem(where, "defaults", f"unknown option {option!r} of {group}{near}")
 
 
 def _apply(overrides: Sequence[Override], layer: Layer) -> Iterator[Problem]:
     """Lays value overrides over the files; whether a key exists is for validation to say."""
     for override in overrides:
-        key = override.key_or_group
-        if not override.is_delete():
-            layer.put(key, override.value(), COMMAND_LINE)
-        elif not layer.drop(key):
-            yield Problem(COMMAND_LINE, key, "nothing to delete: there is no such key")
+        key, value = override.key_or_group, override.value()
+        try:
+            if not override.is_delete():
+                layer.put(key, value, COMMAND_LINE)
+            elif value is not None and value != value_at(layer.values, key):
+                yield Problem(COMMAND_LINE, key, "has another value than the one to delete")
+            elif not layer.drop(key):
+                yield Problem(COMMAND_LINE, key, "nothing to delete: there is no such key")
+        except KeyError as error:
+            what = f"{error.args[0]} is no section that could hold it"
+            yield Problem(COMMAND_LINE, key, what)
 
 
 def _resolve(layer: Layer) -> tuple[dict[str, Any], list[Problem]]:

@@ -11,6 +11,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,8 +68,12 @@ def load(group: str, kind: str) -> ModuleType:
     """
     if kind not in names(group):
         raise UnknownKindError(group, kind)
+    name = f"{GROUPS[group]}.{kind}"
     _extend(GROUPS[group])
-    return importlib.import_module(f"{GROUPS[group]}.{kind}")
+    loaded = sys.modules.get(name)
+    if loaded and loaded.__file__ != str(_source(name)):
+        del sys.modules[name]  # of another folder that this process worked in
+    return importlib.import_module(name)
 
 
 def _extend(package_name: str) -> None:
@@ -81,7 +86,7 @@ def _extend(package_name: str) -> None:
     package = importlib.import_module(package_name)
     local = Path.cwd().joinpath(*package_name.split("."))
     if local.is_dir() and str(local) not in package.__path__:
-        package.__path__.append(str(local))
+        package.__path__.insert(0, str(local))  # the project's own kinds come first
 
 
 def code(module_name: str) -> dict[str, str]:
@@ -97,7 +102,8 @@ def code(module_name: str) -> dict[str, str]:
         path = _source(name)
         if path is None:
             continue
-        digests[name], imported = _read(path, path.stat().st_mtime_ns)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        digests[name], imported = _read(path, package, path.stat().st_mtime_ns)
         pending.extend(imported)
     return dict(sorted(digests.items()))
 
@@ -112,17 +118,20 @@ def _source(name: str) -> Path | None:
 
 
 @cache
-def _read(path: Path, _mtime_ns: int) -> tuple[str, tuple[str, ...]]:
+def _read(path: Path, package: str, _mtime_ns: int) -> tuple[str, tuple[str, ...]]:
     source = path.read_bytes()
-    return hashlib.sha256(source).hexdigest(), tuple(_imports(ast.parse(source)))
+    return hashlib.sha256(source).hexdigest(), tuple(_imports(ast.parse(source), package))
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+    """Modules of ours that a module of `package` imports, anywhere in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            around = package.split(".")[: 1 - node.level or None] if node.level else []
+            base = ".".join(filter(None, [*around, node.module]))
+            modules = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         else:
             continue
         yield from (name for name in modules if name.split(".")[0] in _OWN)

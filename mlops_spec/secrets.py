@@ -14,13 +14,13 @@ from mlops_spec.errors import MlopsError, Problem
 from mlops_spec.origins import where_is
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mlops_spec.origins import Origins
 
 _REFERENCE = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_-]*)\}")
 _SECRET_NAME = re.compile(
-    r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|account_?key|sas|credential)s?$"
+    r"(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|account_?key|sas|credential)s?$"
 )
 _SECRET_VALUE = re.compile(
     r"AccountKey=|SharedAccessKey=|[?&]sig=[\w%+/=-]{20,}"  # Azure connection strings, SAS
@@ -32,27 +32,39 @@ _SECRET_VALUE = re.compile(
 )
 
 
+def is_named(key: str) -> bool:
+    """Whether a key's last name says that its value is a secret."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])|[^A-Za-z0-9]", "_", key.rpartition(".")[2])
+    return bool(_SECRET_NAME.search(name.lower()))
+
+
 def find(values: dict[str, Any], origins: Origins) -> Iterator[Problem]:
     """Problems for values that are secrets by name or by look; never the values themselves."""
-    for key, value in _texts(values, ""):
-        if _REFERENCE.fullmatch(value) or value == "???":
+    for key, value in _scalars(values, ""):
+        if _REFERENCE.fullmatch(str(value)) or value in ("???", "", None):
             continue
-        name = key.rpartition(".")[2]
-        if (value and _SECRET_NAME.search(name)) or _SECRET_VALUE.search(value):
-            variable = re.sub(r"\W", "_", name).upper()
+        # A count is no secret, however it is called: max_tokens: 5
+        named = is_named(key) and not (key.endswith("s") and not isinstance(value, str))
+        if named or _SECRET_VALUE.search(str(value)):
+            variable = re.sub(r"\W", "_", key.rpartition(".")[2]).upper()
             cure = f"a secret does not belong here: write ${{secret:{variable}}} and set {variable}"
             yield Problem(where_is(origins, key), key, f"{cure} in the environment")
 
 
-def _texts(value: object, key: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, dict):
+def redact(text: str) -> str:
+    """Text without what looks like a secret: for messages that quote what somebody wrote."""
+    return _SECRET_VALUE.sub("***", text)
+
+
+def _scalars(value: object, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _texts(inner, f"{key}.{name}" if key else str(name))
+            yield from _scalars(inner, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner, key)
+            yield from _scalars(inner, key)
+    elif not isinstance(value, bool):
+        yield key, value
 
 
 def resolve(variables: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
@@ -74,8 +86,9 @@ def resolve(variables: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
     return {name: _REFERENCE.sub(value_of, text) for name, text in variables.items()}, used
 
 
-def mask(text: str, values: set[str]) -> str:
-    """Text without the secrets among it."""
-    for value in values:
-        text = text.replace(value, "***") if value else text
+def mask(text: str, values: Iterable[str]) -> str:
+    """Text without the secrets among it; of a secret of several lines, without each of them."""
+    lines = {line for value in values for line in (value, *value.splitlines()) if line.strip()}
+    for line in sorted(lines, key=len, reverse=True):
+        text = text.replace(line, "***")
     return text

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+)
 
 from mlops_spec import files, kinds
 
@@ -30,13 +35,16 @@ class OpenSection(Section):
     kind: str
 
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+# Strict: `yes`, which YAML reads as true, is not 1
+Int = Annotated[int, Field(strict=True)]
+Float = Annotated[float, Field(strict=True)]
+Fraction = Annotated[Float, Field(ge=0, lt=1)]
 
 
 class Head(Section):
     """The classifier on top of the backbone."""
 
-    hidden: Annotated[int, Field(ge=0)]
+    hidden: Annotated[Int, Field(ge=0)]
     dropout: Fraction
 
 
@@ -46,8 +54,8 @@ class ModelSpec(Section):
     backbone: str
     weights: Literal["none", "imagenet"]
     channels: Literal[1, 3]
-    resize: Annotated[int, Field(ge=4, le=4096)]
-    input_size: Annotated[int, Field(ge=4, le=4096)]
+    resize: Annotated[Int, Field(ge=4, le=4096)]
+    input_size: Annotated[Int, Field(ge=4, le=4096)]
     head: Head
 
 
@@ -55,15 +63,15 @@ class McnemarGate(Section):
     """Promote a challenger that beats the champion on the same test images."""
 
     kind: Literal["mcnemar"]
-    alpha: Annotated[float, Field(gt=0, lt=0.5)]
-    min_accuracy: Annotated[float, Field(ge=0, le=1)]
+    alpha: Annotated[Float, Field(gt=0, lt=0.5)]
+    min_accuracy: Annotated[Float, Field(ge=0, le=1)]
 
 
 class FloorGate(Section):
     """Promote whatever reaches the floor."""
 
     kind: Literal["floor"]
-    min_accuracy: Annotated[float, Field(ge=0, le=1)]
+    min_accuracy: Annotated[Float, Field(ge=0, le=1)]
 
 
 GateSpec = Annotated[McnemarGate | FloorGate, Field(discriminator="kind")]
@@ -72,7 +80,7 @@ GateSpec = Annotated[McnemarGate | FloorGate, Field(discriminator="kind")]
 class EvaluationSpec(Section):
     """How a model is judged and what it must show to become champion."""
 
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[Int, Field(ge=1)]
     gate: GateSpec
 
 
@@ -81,7 +89,7 @@ class ComputeSpec(Section):
 
     kind: Literal["local"]
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
-    devices: Annotated[int, Field(ge=1)]
+    devices: Annotated[Int, Field(ge=1)]
     environment: dict[str, str]
 
 
@@ -100,7 +108,7 @@ class Spec(Section):
 
     name: Name
     registered_model: Name
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Annotated[Int, Field(ge=0, lt=2**32)]
     data: SerializeAsAny[OpenSection]
     model: ModelSpec
     training: SerializeAsAny[OpenSection]

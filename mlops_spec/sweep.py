@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from mlops_spec import run
+from mlops_spec import run, secrets
 from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, worst
 from mlops_spec.plain import choose
 from mlops_spec.validate import parse
@@ -40,6 +40,15 @@ class Row:
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     exit_code: ExitCode | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """One valid member of a sweep; its label says what sets it apart."""
+
+    label: str
+    composition: Composition
+    spec: Spec
 
 
 @dataclass
@@ -87,18 +96,16 @@ def execute(composer: Composer, overrides: Sequence[str], style: Style) -> ExitC
     Raises:
         SpecError: A member is invalid; nothing was started.
     """
-    members = [tuple(member) for member in composer.members(overrides)]
-    labels = list(_labels(members))
-    checked = _validated(composer, members, labels, style)
-    rows = [Row(label) for label in labels]
+    members = validated(composer, overrides, style)
+    rows = [Row(member.label) for member in members]
     if not (style.quiet or style.json):
         echo(f"sweep of {len(rows)} members, all valid")
     try:
         with _watch(rows, style):
-            for number, ((composition, spec), row) in enumerate(zip(checked, rows, strict=True), 1):
+            for number, (member, row) in enumerate(zip(members, rows, strict=True), 1):
                 if not (style.live or style.json or style.quiet):
                     echo(f"--- member {number}/{len(rows)}: {row.label}")
-                _run(row, composition, spec, style)
+                _run(row, member, style)
     except KeyboardInterrupt:
         _final(rows, style)
         raise
@@ -106,30 +113,30 @@ def execute(composer: Composer, overrides: Sequence[str], style: Style) -> ExitC
     return worst(row.exit_code for row in rows if row.exit_code is not None)
 
 
-def _validated(
-    composer: Composer,
-    members: Sequence[tuple[str, ...]],
-    labels: Sequence[str],
-    style: Style,
-) -> list[tuple[Composition, Spec]]:
-    """Every member composed and validated, with progress where it takes long."""
-    checked: list[tuple[Composition, Spec]] = []
+def validated(composer: Composer, overrides: Sequence[str], style: Style) -> list[Member]:
+    """Every member of a sweep composed and validated, with progress where it takes long.
+
+    Raises:
+        SpecError: Some are invalid; each problem once, with the members that have it.
+    """
+    expanded = list(composer.members(overrides))
+    members: list[Member] = []
     problems: dict[Problem, list[str]] = {}
     told = time.monotonic()
-    for number, (member, label) in enumerate(zip(members, labels, strict=True), 1):
+    for number, (words, label) in enumerate(zip(expanded, _labels(expanded), strict=True), 1):
         try:
-            composition = composer.compose(member)
+            composition = composer.compose(words)
             spec = parse(composition.values, composition.origins, composition.problems)
-            checked.append((composition, spec))
+            members.append(Member(label, composition, spec))
         except SpecError as error:
             for problem in error.problems:
                 problems.setdefault(problem, []).append(label)
         if not style.quiet and time.monotonic() - told > _PROGRESS_SECONDS:
             told = time.monotonic()
-            echo(f"checked {number} of {len(members)} members", sys.stderr)
+            echo(f"checked {number} of {len(expanded)} members", sys.stderr)
     if problems:
-        raise SpecError(list(_blamed(problems, len(members))))
-    return checked
+        raise SpecError(list(_blamed(problems, len(expanded))))
+    return members
 
 
 def _blamed(problems: dict[Problem, list[str]], total: int) -> Iterator[Problem]:
@@ -144,15 +151,21 @@ def _labels(members: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """What sets each member apart: the overrides that are not the same for all."""
     varying = [i for i in range(len(members[0])) if len({member[i] for member in members}) > 1]
     for member in members:
-        yield " ".join(member[i] for i in varying) or "(the only one)"
+        yield " ".join(_shown(member[i]) for i in varying) or "(the only one)"
 
 
-def _run(row: Row, composition: Composition, spec: Spec, style: Style) -> None:
+def _shown(override: str) -> str:
+    """An override without its value where that is a secret by its name."""
+    key = override.partition("=")[0]
+    return f"{key}=***" if secrets.is_named(key) else override
+
+
+def _run(row: Row, member: Member, style: Style) -> None:
     """Runs one member; whatever happens to it, the others get their turn."""
     start = time.monotonic()
     view = MemberView(row, None if style.live else choose(style))
     try:
-        row.exit_code = run.execute(composition, spec, view)
+        row.exit_code = run.execute(member.composition, member.spec, view)
     except MlopsError as error:
         row.exit_code, row.text = error.exit_code, error.message
     except Exception as error:  # noqa: BLE001 - one crash must not lose the rest of a sweep

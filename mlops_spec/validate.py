@@ -44,25 +44,28 @@ def parse(values: dict[str, Any], origins: Origins, found: Sequence[Problem] = (
     wrong += outside
     if spec is not None and not wrong:
         wrong = list(_contradictions(spec, origins))
-    causes = _causes(wrong, dict(leaves(values)), {problem.key for problem in found})
-    problems = [*found, *secrets.find(values, origins), *causes]
+    hidden = list(secrets.find(values, origins))
+    secret = {problem.key for problem in hidden}
+    followed = _causes(wrong, dict(leaves(values)), {problem.key for problem in (*found, *wrong)})
+    problems = [*hidden, *(p for p in (*found, *followed) if p.key not in secret)]
     if spec is None or problems:
         raise SpecError(sorted(dict.fromkeys(problems), key=lambda p: (p.where, p.key)))
     return spec
 
 
 def _causes(
-    problems: Sequence[Problem], values: dict[str, Any], composing: set[str]
+    problems: Sequence[Problem], values: dict[str, Any], keys: set[str]
 ) -> Iterator[Problem]:
-    """Problems without those that only follow from another one among them."""
+    """Problems without those that only follow from another one; `keys` have any problem."""
     for problem in problems:
+        value = str(values.get(problem.key, ""))
         required = problem.message.startswith(_REQUIRED)
-        if values.get(problem.key) == "???" and not required:
+        if value == "???" and not required:
             continue  # of course `???` is no number
-        if "${" in str(values.get(problem.key, "")) and "${secret:" not in str(values[problem.key]):
-            continue  # it refers to a missing value, which is reported
-        if required and "experiment" in composing:
-            continue  # the misspelt experiment would have set it
+        if "${" in value and "${secret:" not in value:
+            continue  # it refers to what can not be resolved, which is reported
+        if required and "experiment" in keys:
+            continue  # the experiment, were it found, would have set it
         yield problem
 
 
@@ -89,10 +92,14 @@ def _validate(
     try:
         return model.model_validate(values), []
     except ValidationError as error:
-        return None, [_problem(detail, prefix, origins) for detail in error.errors()]
+        details = error.errors()
+        names = [str(detail["loc"][-1]) for detail in details if detail["type"] == "missing"]
+        return None, [_problem(detail, prefix, origins, names) for detail in details]
 
 
-def _problem(detail: ErrorDetails, prefix: str, origins: Origins) -> Problem:
+def _problem(
+    detail: ErrorDetails, prefix: str, origins: Origins, missing: Sequence[str]
+) -> Problem:
     """One of pydantic's errors in our words, at the line that caused it."""
     path = [str(part) for part in detail["loc"]]
     path = [part for i, part in enumerate(path) if prefix or ".".join(path[:i]) not in _UNIONS]
@@ -101,7 +108,7 @@ def _problem(detail: ErrorDetails, prefix: str, origins: Origins) -> Problem:
     context = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
-            return Problem(where, key, f"unknown key{_near(key, origins)}")
+            return Problem(where, key, _unknown(path[-1], key, origins, missing))
         case "missing":
             return _missing(key, origins)
         case "union_tag_invalid":
@@ -124,18 +131,23 @@ def _unknown_kind(key: str, kind: object, expected: str, origins: Origins) -> Pr
     return Problem(where_is(origins, key), key, what)
 
 
-def _near(key: str, origins: Origins) -> str:
-    """The likely meaning of an unknown key: a sibling's name, or its namesake elsewhere.
+def _unknown(name: str, key: str, origins: Origins, missing: Sequence[str]) -> str:
+    """What to say of an unknown key: the likely meaning is a sibling, or its namesake elsewhere.
 
-    Every preset spells every key, so that the origins know all names.
+    Every preset spells every key, so that the origins, and what a section misses, are all names.
     """
-    parent, _, name = key.rpartition(".")
-    others = [known for known in origins if known != key and not known.startswith(f"{key}.")]
+    if "." in name:
+        section, _, inner = name.rpartition(".")
+        return f"dots do not nest in YAML: write `{section}:` and below it `{inner}:`"
+    if key == "experiment":
+        return "its keys are put below `experiment`: write `# @package _global_` as its first line"
+    parent = key.rpartition(".")[0]
     prefix = f"{parent}." if parent else ""
+    others = [known for known in origins if known != key and not known.startswith(f"{key}.")]
     inside = (known.removeprefix(prefix) for known in others if known.startswith(prefix))
-    siblings = dict.fromkeys(rest.split(".")[0] for rest in inside)
-    namesakes = [known for known in others if known.rpartition(".")[2] == name]
-    return suggest(name, siblings) or (f"; did you mean {namesakes[0]}?" if namesakes else "")
+    siblings = dict.fromkeys([*missing, *(rest.split(".")[0] for rest in inside)])
+    namesakes = [f"; did you mean {k}?" for k in others if k.rpartition(".")[2] == name]
+    return "unknown key" + (suggest(name, siblings) or "".join(namesakes[:1]))
 
 
 def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:

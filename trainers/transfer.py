@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from mlops_spec.spec import Fraction, OpenSection, Section
+from mlops_spec.spec import Float, Fraction, Int, OpenSection, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Augment(Section):
     """Random changes of the training images."""
 
-    scale: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
-    rotation: Annotated[float, Field(ge=0, le=180)]
+    scale: tuple[Annotated[Float, Field(gt=0, le=1)], Annotated[Float, Field(gt=0, le=1)]]
+    rotation: Annotated[Float, Field(ge=0, le=180)]
     translate: Fraction
     horizontal_flip: bool
     color_jitter: Fraction
@@ -30,17 +30,17 @@ class Spec(OpenSection):
     """How the network is trained."""
 
     kind: Literal["transfer"]
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
+    epochs: Annotated[Int, Field(ge=1)]
+    batch_size: Annotated[Int, Field(ge=1)]
     optimizer: Literal["adam", "adamw", "sgd"]
-    lr: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
+    lr: Annotated[Float, Field(gt=0)]
+    weight_decay: Annotated[Float, Field(ge=0)]
     momentum: Fraction
     schedule: Literal["constant", "cosine", "one_cycle"]
     label_smoothing: Fraction
     freeze: Literal["none", "backbone"]
     precision: Literal["32-true", "bf16-mixed"]
-    workers: Annotated[int, Field(ge=0)]
+    workers: Annotated[Int, Field(ge=0)]
     deterministic: bool
     augment: Augment
 

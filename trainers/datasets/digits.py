@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Literal
 
 from mlops_spec import manifest
 from mlops_spec.manifest import Row
-from mlops_spec.spec import Fraction, OpenSection
+from mlops_spec.spec import Fraction, Int, OpenSection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from mlops_spec.spec import Spec as WholeSpec
 
 
 class Spec(OpenSection):
@@ -25,7 +28,14 @@ class Spec(OpenSection):
     kind: Literal["digits"]
     val_fraction: Fraction
     test_fraction: Fraction
-    split_seed: int
+    split_seed: Int
+
+
+def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
+    """Fractions that leave nothing."""
+    assert isinstance(spec.data, Spec)
+    if spec.data.val_fraction + spec.data.test_fraction >= 1:
+        yield "data.test_fraction", "val_fraction and test_fraction leave nothing to train on"
 
 
 def fingerprint(_spec: Spec) -> dict[str, str]:

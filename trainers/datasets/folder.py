@@ -11,7 +11,7 @@ from pydantic import Field
 from mlops_spec import files, manifest
 from mlops_spec.errors import StepError
 from mlops_spec.manifest import Finding, Row
-from mlops_spec.spec import Fraction, OpenSection
+from mlops_spec.spec import Fraction, Int, OpenSection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +35,9 @@ class Spec(OpenSection):
     test: str | None
     val_fraction: Fraction
     test_fraction: Fraction
-    split_seed: int
+    split_seed: Int
     extensions: tuple[Literal[tuple(_FORMATS)], ...]  # type: ignore[valid-type]
-    max_pixels: Annotated[int, Field(ge=1)]
+    max_pixels: Annotated[Int, Field(ge=1)]
     bad_files: Literal["skip", "error"]
 
 
