@@ -9,10 +9,10 @@ quickstart: $(VENV)/.ready ## from images to a registered model
 	$(BIN)/python -m mlops_spec +experiment=quickstart
 
 test: $(VENV)/.ready ## the default test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-all: $(VENV)/.ready ## every tier, slow ones too
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n auto -m "slow or not slow"
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check

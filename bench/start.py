@@ -12,7 +12,7 @@ from pathlib import Path
 
 from _common import ENGINE, medians, report, rounded, run, traced
 
-from mlops_spec.compose import installed_conf
+from mlops_spec.conf_files import installed
 
 REPEATS = 15
 MOST = 1.5
@@ -42,7 +42,7 @@ def main() -> None:
     """Measures in an empty folder."""
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
-        (here / "bare.py").write_text(BARE.format(conf=str(installed_conf())), "utf-8")
+        (here / "bare.py").write_text(BARE.format(conf=str(installed())), "utf-8")
         commands = {verb: [*ENGINE, verb, EXPERIMENT] for verb in VERBS}
         commands["hydra"] = [sys.executable, "bare.py", EXPERIMENT, *QUIET]
         heavy = {verb: heavy_imports(commands[verb], here) for verb in VERBS}

@@ -13,7 +13,7 @@ from _common import medians, report, rounded
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from mlops_spec.compose import Composer, installed_conf
+from mlops_spec.compose import Composer
 from mlops_spec.validate import parse
 
 REPEATS = 3
@@ -41,7 +41,7 @@ def ours(members: int) -> None:
 def hydras(members: int) -> None:
     """The same members composed by Hydra, and validated by nobody."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(installed_conf()), version_base="1.3"):
+    with initialize_config_dir(str(installed()), version_base="1.3"):
         for seed in range(members // 2):
             for rate in RATES.partition("=")[2].split(","):
                 compose("config", ["+experiment=quickstart", f"training.lr={rate}", f"seed={seed}"])

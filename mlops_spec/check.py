@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
-from mlops_spec import store
-from mlops_spec.compose import Composer, conf_folders, yaml_files
+from mlops_spec import conf_files, store
+from mlops_spec.compose import Composer
 from mlops_spec.errors import ExitCode, MlopsError
 from mlops_spec.origins import display
 from mlops_spec.spec import leaves
@@ -116,8 +116,8 @@ def _folder() -> Finding:
 def _configuration(overrides: Sequence[str]) -> Iterator[Finding]:
     try:
         composer = Composer()
-        count = sum(len(yaml_files(folder)) for folder in conf_folders())
-        where = ", ".join(display(folder) for folder in conf_folders())
+        count = sum(len(conf_files.yaml_files(folder)) for folder in conf_files.folders())
+        where = ", ".join(display(folder) for folder in conf_files.folders())
         yield Finding("conf", f"{count} files in {where}, all valid YAML")
         if overrides:
             composition = composer.compose(overrides)

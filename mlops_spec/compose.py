@@ -8,9 +8,7 @@ changes values only cost one composition and a thousand small copies.
 from __future__ import annotations
 
 import itertools
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra import initialize_config_dir
@@ -23,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from mlops_spec import conf_files as conf
 from mlops_spec import secrets
 from mlops_spec.errors import Problem, SpecError, suggest
 from mlops_spec.origins import (
@@ -30,7 +29,6 @@ from mlops_spec.origins import (
     Layer,
     Origins,
     Setting,
-    display,
     file_origins,
     read_yaml,
     value_at,
@@ -56,24 +54,11 @@ class Composition:
     problems: tuple[Problem, ...]  # of composing; validation adds its own
 
 
-def installed_conf() -> Path:
-    """The configuration that ships: inside the package in a wheel, beside it in the repository."""
-    package = Path(__file__).resolve().parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
-
-
-def conf_folders() -> list[Path]:
-    """Folders that hold configuration, the first one winning: the project's own, the installed."""
-    candidates = [Path.cwd() / "conf", installed_conf()]
-    return [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
-
-
 class _Overlay(SearchPathPlugin):
     """Puts the project's `conf/` before the installed one on Hydra's search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for folder in conf_folders()[:-1]:
+        for folder in conf.folders()[:-1]:
             search_path.prepend(provider="project", path=folder.as_uri())
 
 
@@ -83,11 +68,6 @@ def register_overlay() -> None:
         Plugins.instance().register(_Overlay)
 
 
-def yaml_files(folder: Path) -> list[Path]:
-    """Every configuration file below a folder."""
-    return sorted(p for p in folder.rglob("*.yaml") if "schema" not in p.relative_to(folder).parts)
-
-
 class Composer:
     """The configuration groups as they lie on disk, ready to be composed."""
 
@@ -95,16 +75,16 @@ class Composer:
         self._check_syntax()
         GlobalHydra.instance().clear()
         register_overlay()
-        initialize_config_dir(str(installed_conf()), job_name="mlops_spec", version_base="1.3")
+        initialize_config_dir(str(conf.installed()), job_name="mlops_spec", version_base="1.3")
         self._loader: ConfigLoader = GlobalHydra.instance().config_loader()
         self._parser = OverridesParser.create(self._loader)
         self._layers: dict[tuple[str, ...], tuple[Layer, dict[str, str]]] = {}
-        self.groups = _groups()
+        self.groups = conf.groups()
 
     def _check_syntax(self) -> None:
         """Parses every file first: all syntax errors at once, each with its line."""
         problems: list[Problem] = []
-        for path in itertools.chain.from_iterable(yaml_files(f) for f in conf_folders()):
+        for path in itertools.chain.from_iterable(conf.yaml_files(f) for f in conf.folders()):
             try:
                 read_yaml(path)
             except SpecError as error:
@@ -215,12 +195,12 @@ class Composer:
         try:
             defaults = self._loader.compute_defaults_list("config", list(groups), RunMode.RUN)
         except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
-            raise SpecError(_composition_problems(error, self.groups)) from error
+            raise SpecError(conf.problems(error, self.groups)) from error
         layer = Layer()
         for default in defaults.defaults:
             name = default.config_path
             if name is not None and not name.startswith("hydra/"):
-                layer.merge(*file_origins(_find(name), default.package or ""))
+                layer.merge(*file_origins(conf.find(name), default.package or ""))
         chosen = defaults.overrides.known_choices
         return layer, {g: o for g, o in chosen.items() if o and not g.startswith("hydra/")}
 
@@ -230,50 +210,6 @@ def _unreadable(text: str) -> Problem:
     shown = f"{key}=..." if secrets.is_named(key) else text
     what = f"cannot read {shown!r}: write KEY=VALUE or ~KEY, odd characters quoted"
     return Problem(COMMAND_LINE, key, what)
-
-
-def _groups() -> dict[str, list[str]]:
-    """Every group with its options, from the folder listings."""
-    found: dict[str, set[str]] = {}
-    for folder in conf_folders():
-        for path in yaml_files(folder):
-            group = path.parent.relative_to(folder).as_posix()
-            if group != ".":
-                found.setdefault(group, set()).add(path.stem)
-    return {group: sorted(options) for group, options in sorted(found.items())}
-
-
-def _find(name: str) -> Path:
-    return next(path for f in conf_folders() if (path := f / f"{name}.yaml").is_file())
-
-
-def _composition_problems(error: Exception, groups: dict[str, list[str]]) -> list[Problem]:
-    """What is wrong with the defaults lists, or else Hydra's refusal in one line."""
-    paths = itertools.chain.from_iterable(yaml_files(folder) for folder in conf_folders())
-    found = [problem for path in paths for problem in _defaults_problems(path, groups)]
-    if found:
-        return found
-    text = " ".join(str(error).split())
-    return [Problem(f"{display(conf_folders()[0])}", "defaults", text)]
-
-
-def _defaults_problems(path: Path, groups: dict[str, list[str]]) -> Iterator[Problem]:
-    """Entries of one file's defaults list that name no group or no option of it."""
-    parsed = read_yaml(path)
-    entries = parsed.values.get("defaults", [])
-    if not isinstance(entries, list):
-        where = f"{display(path)}:{parsed.lines['defaults']}"
-        yield Problem(where, "defaults", "should be a list of `- GROUP: OPTION`")
-        return
-    for i, entry in enumerate(entries):
-        where = f"{display(path)}:{parsed.lines[f'defaults.{i}']}"
-        for key, option in entry.items() if isinstance(entry, dict) else ():
-            group = re.sub(r"^(override|optional)\s+", "", str(key)).lstrip("/").partition("@")[0]
-            if group not in groups:
-                yield Problem(where, "defaults", f"unknown group {group!r}{suggest(group, groups)}")
-            elif isinstance(option, str) and option not in groups[group]:
-                near = suggest(option, groups[group])
-                yield Problem(where, "defaults", f"unknown option {option!r} of {group}{near}")
 
 
 def _apply(overrides: Sequence[Override], layer: Layer) -> Iterator[Problem]:

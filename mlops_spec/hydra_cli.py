@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import hydra
 
-from mlops_spec.compose import installed_conf, register_overlay
+from mlops_spec.compose import register_overlay
+from mlops_spec.conf_files import installed
 from mlops_spec.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -45,6 +46,4 @@ def _nothing(_config: DictConfig) -> None:
     """What Hydra would run; its own commands print and leave before."""
 
 
-_application = hydra.main(
-    version_base="1.3", config_path=str(installed_conf()), config_name="config"
-)
+_application = hydra.main(version_base="1.3", config_path=str(installed()), config_name="config")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from mlops_spec import files, kinds
-from mlops_spec.compose import yaml_files
+from mlops_spec.conf_files import yaml_files
 from mlops_spec.errors import ExitCode, MlopsError
 from mlops_spec.origins import display
 from mlops_spec.spec import Spec

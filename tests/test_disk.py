@@ -37,6 +37,7 @@ def assert_whole(project: Project) -> None:
     assert [p for p in project.path.rglob(".*") if p.suffix not in ("", ".gitignore")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["150k", "300k"])
 def test_full_disk_is_said_and_the_next_run_continues(tmp_path, size: str, monkeypatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")

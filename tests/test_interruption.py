@@ -33,6 +33,7 @@ def wait_until_gone(project: Project) -> None:
             os.close(descriptor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_continues_where_it_was(project: Project, polite: int) -> None:
     process = project.start(*SLOW)
@@ -51,6 +52,7 @@ def test_interrupted_run_continues_where_it_was(project: Project, polite: int) -
     assert "data: started" not in again.stdout
 
 
+@pytest.mark.slow
 def test_killed_step_fails_its_run_and_continues_in_the_next(project: Project) -> None:
     process = project.start(*SLOW)
     list(lines_until(process, "round 3"))
@@ -63,6 +65,7 @@ def test_killed_step_fails_its_run_and_continues_in_the_next(project: Project) -
     assert "continuing after round 2" in again.stdout
 
 
+@pytest.mark.slow
 def test_step_leaves_when_its_engine_was_killed(project: Project) -> None:
     process = project.start("training.fault=hang", "target=none")
     list(lines_until(process, "round 1"))
@@ -86,6 +89,7 @@ def test_second_run_of_an_experiment_is_held_off(project: Project) -> None:
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 def test_two_experiments_share_a_step_without_harm(project: Project) -> None:
     words = ["-m", "mlops_spec", *KINDS[1:], "target=none", "training.pause=0.2"]
     both = [

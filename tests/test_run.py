@@ -56,6 +56,7 @@ def test_changed_target_redeploys_and_does_not_retrain(finished: Project) -> Non
     assert (finished.path / "other.txt").exists()
 
 
+@pytest.mark.slow
 def test_changed_gate_is_judged_again_without_retraining(finished: Project) -> None:
     assert finished.ran("evaluation.gate.min_accuracy=0.4") == ["gate", "register", "deploy"]
 
@@ -78,6 +79,7 @@ def test_changed_code_runs_its_step_again_and_is_named(finished: Project) -> Non
     assert plan["train"] == ("run", "code changed: trainers.toy")
 
 
+@pytest.mark.slow
 def test_missing_output_runs_again(finished: Project) -> None:
     out = finished.result_files()["train"].parent / "out"
     (out / "model.onnx").unlink()
@@ -119,11 +121,16 @@ def test_failed_step_skips_only_what_needs_it(project: Project) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"schema_version": 1}', ""])
-def test_damaged_record_runs_its_step_again(finished: Project, content: str) -> None:
+def test_damaged_record_makes_its_step_run_again(finished: Project, content: str) -> None:
     finished.result_files()["gate"].write_text(content)
     status, why = finished.planned()["gate"]
     assert status == "run"
     assert "is damaged" in why
+
+
+@pytest.mark.slow
+def test_damaged_record_is_replaced_by_the_next_run(finished: Project) -> None:
+    finished.result_files()["gate"].write_text("{")
     assert finished.ran() == ["gate", "register", "deploy"]
     assert finished.ran() == []
 
@@ -163,6 +170,7 @@ def test_quiet_says_nothing_and_verbose_shows_requests(finished: Project) -> Non
     assert '"note": "v.txt"' in answer
 
 
+@pytest.mark.slow
 def test_secret_reaches_the_step_and_no_file_or_log(project: Project, monkeypatch) -> None:
     monkeypatch.setenv("TOY_TOKEN", "s3cr3t-value")
     words = [*KINDS, "target=none", "compute.environment.TOY='${secret:TOY_TOKEN}'"]

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from toyproject import KINDS, Project
 
 QUICK = ("target=none", "evaluation.gate.min_accuracy=1.0", "training.flip=true")  # never registers
@@ -17,6 +18,7 @@ def test_invalid_member_stops_a_sweep_before_anything_runs(project: Project) -> 
     assert not (project.path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_one_crash_does_not_lose_the_rest_and_the_same_command_continues(project: Project) -> None:
     words = [*KINDS, *QUICK, "-m", "training.rounds=1,2", "training.fault=none,crash"]
     answer = project.run(*words)
