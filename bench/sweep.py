@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from mlops_spec.compose import Composer
+from mlops_spec.conf_files import installed
 from mlops_spec.validate import parse
 
 REPEATS = 3

@@ -1,6 +1,7 @@
 """A full disk, a read-only folder: a clear message, nothing half-written, the next run goes on."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from toyproject import KINDS, TOY, Project
 
 NEVER_REGISTERS = ("target=none", "training.flip=true")
+LEAN = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # compiled modules would fill the disk
 
 
 def mount(*options: str) -> None:
@@ -39,16 +41,15 @@ def assert_whole(project: Project) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["150k", "300k"])
-def test_full_disk_is_said_and_the_next_run_continues(tmp_path, size: str, monkeypatch) -> None:
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+def test_full_disk_is_said_and_the_next_run_continues(tmp_path, size: str) -> None:
     with small_disk(tmp_path / "disk", size) as project:
-        answer = project.run(*KINDS, *NEVER_REGISTERS)
+        answer = project.run(*KINDS, *NEVER_REGISTERS, env=LEAN)
         assert answer.returncode in (1, 5)
         assert "the disk is full: free some space" in answer.stderr
         assert "Traceback" not in answer.stderr
         assert_whole(project)
         mount("-o", "remount,size=50m", str(project.path))
-        again = project.run(*KINDS, *NEVER_REGISTERS)
+        again = project.run(*KINDS, *NEVER_REGISTERS, env=LEAN)
         assert again.returncode == 3, again.stderr
         assert_whole(project)
 
