@@ -1,16 +1,24 @@
 """`python -m mlops_spec`."""
 
+import os
 import signal
 import sys
 
 from mlops_spec.cli import main
+from mlops_spec.errors import ExitCode
 
 
 def entry() -> int:
     """Runs the command line; a polite end from outside is treated as Ctrl-C."""
     for polite in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
         signal.signal(polite, signal.default_int_handler)
-    return int(main(sys.argv[1:]))
+    try:
+        code = int(main(sys.argv[1:]))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `... | head` has seen enough; nothing may be said at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.DONE)
+    return code
 
 
 if __name__ == "__main__":

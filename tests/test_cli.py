@@ -91,6 +91,17 @@ def test_colours_can_be_turned_off(
     assert (b"\x1b[" in shown) == colourful
 
 
+def test_reader_that_leaves_early_is_no_error(finished: Project) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "mlops_spec", "show", *KINDS]
+    done = subprocess.run(
+        command, cwd=finished.path, stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_check_finds_what_is_not_ready(project: Project, monkeypatch) -> None:
     monkeypatch.delenv("TOY_TOKEN", raising=False)
     ready = project.run("check", *KINDS)
