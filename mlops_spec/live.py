@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from mlops_spec.errors import ExitCode
     from mlops_spec.plan import Plan, Planned
     from mlops_spec.run import Result
-    from mlops_spec.sweep import Row
-    from mlops_spec.view import Style
+    from mlops_spec.view import Row, Style
 
 
 class LiveView:

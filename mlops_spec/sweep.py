@@ -7,14 +7,14 @@ import sys
 import time
 import traceback
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mlops_spec import run, secrets
 from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, worst
 from mlops_spec.plain import choose
 from mlops_spec.validate import parse
-from mlops_spec.view import duration, echo, numbers
+from mlops_spec.view import Row, duration, echo, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,18 +28,6 @@ if TYPE_CHECKING:
     from mlops_spec.view import Style
 
 _PROGRESS_SECONDS = 1.0  # between two progress lines while composing
-
-
-@dataclass
-class Row:
-    """One member of a sweep as its table shows it."""
-
-    label: str
-    state: str = "waiting"
-    text: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    exit_code: ExitCode | None = None
 
 
 @dataclass(frozen=True)

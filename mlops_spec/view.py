@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlops_spec.errors import ExitCode
@@ -53,6 +53,18 @@ class Style:
         codes = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1"}
         shown = self.color and sys.stdout.isatty() and "NO_COLOR" not in os.environ
         return f"\033[{codes[name]}m{text}\033[0m" if shown else text
+
+
+@dataclass
+class Row:
+    """One member of a sweep as its table shows it."""
+
+    label: str
+    state: str = "waiting"
+    text: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    exit_code: ExitCode | None = None
 
 
 def numbers(metrics: dict[str, float]) -> str:

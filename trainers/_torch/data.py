@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops_spec.bundle import Preprocessing
-    from trainers.transfer import Augment
+    from trainers._transfer_spec import Augment
 
 _CACHE_BYTES = 2**30  # decoded pictures kept in memory, per split and data-loading process
 

@@ -18,7 +18,7 @@ from mlops_spec import bundle, manifest
 from mlops_spec.bundle import Card, Preprocessing
 from trainers._torch import networks
 from trainers._torch.data import Pictures, augmentation, channel_statistics, loader
-from trainers.transfer import Spec
+from trainers._transfer_spec import Spec
 
 if TYPE_CHECKING:
     from pathlib import Path
