@@ -50,6 +50,10 @@ def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
         "host": host,
         "port": port,
     }
-    drift = "" if facts.target["digest"] else f"nothing answers at {host}:{port}"
+    served = facts.target["digest"]
+    champion = next((v.digest for v in facts.versions if v.champion), None)
+    drift = f"{host}:{port} serves another model" if served != champion else ""
+    if not served:
+        drift = f"nothing answers at {host}:{port}"
     code = ("deployers.scoring.__main__",)
     yield Step("deploy", "service.start", payload, ("register",), code, drift)

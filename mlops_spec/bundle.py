@@ -21,14 +21,15 @@ from mlops_spec import files
 from mlops_spec.errors import MlopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
     import onnxruntime
     from PIL import Image
 
-_FILES = ("model.safetensors", "model.onnx")
+FILES = ("model.safetensors", "model.onnx")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # the decoders that strangers may reach
 
 
 class Preprocessing(BaseModel):
@@ -70,7 +71,7 @@ class Card(BaseModel):
 
 def write(folder: Path, card: Card) -> None:
     """Completes a bundle whose weights and network are written already."""
-    digests = {name: files.sha256_file(folder / name) for name in _FILES}
+    digests = {name: files.sha256_file(folder / name) for name in FILES}
     complete = card.model_copy(update={"digests": digests})
     files.write_json(folder / "model.json", complete.model_dump(mode="json"))
 
@@ -88,7 +89,7 @@ def read(folder: Path) -> Card:
         raise MlopsError(message) from error
     document.pop("schema_version")
     card = Card.model_validate(document)
-    for name in _FILES:
+    for name in FILES:
         path = folder / name
         if not path.is_file() or files.sha256_file(path) != card.digests.get(name):
             message = f"{folder / name} is not the file that training recorded"
@@ -98,14 +99,15 @@ def read(folder: Path) -> Card:
 
 def digest(folder: Path) -> str:
     """The identity of a model: the digest of its network and weights."""
-    return files.sha256_of({name: files.sha256_file(folder / name) for name in _FILES})
+    return files.sha256_of({name: files.sha256_file(folder / name) for name in FILES})
 
 
 def open_image(source: Path | bytes, channels: int) -> Image.Image:
     """Decodes a picture upright, as grey or RGB; transparency turns white, 16 bits become 8."""
     from PIL import Image, ImageOps
 
-    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+    opened = io.BytesIO(source) if isinstance(source, bytes) else source
+    with Image.open(opened, formats=_FORMATS) as file:
         image: Image.Image = ImageOps.exif_transpose(file)
         if image.mode.startswith(("I", "F")):
             clear = image.info.get("transparency")
@@ -126,11 +128,11 @@ def pixels(source: Path | bytes, how: Preprocessing) -> np.ndarray:
     from PIL import Image
 
     image = open_image(source, how.channels)
-    scale = how.resize / min(image.size)
-    size = [max(how.resize, round(side * scale)) for side in image.size]
-    image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
-    left, top = ((side - how.input_size) // 2 for side in size)
-    image = image.crop((left, top, left + how.input_size, top + how.input_size))
+    # Only what the crop keeps is resized: a strip of 1 x 1,000,000 pixels stays harmless.
+    side = min(image.size) * how.input_size / how.resize
+    left, top = ((whole - side) / 2 for whole in image.size)
+    size, box = (how.input_size, how.input_size), (left, top, left + side, top + side)
+    image = image.resize(size, Image.Resampling.BILINEAR, box)
     array = np.asarray(image, dtype=np.uint8)
     return array.reshape(how.input_size, how.input_size, how.channels)
 
@@ -167,11 +169,6 @@ class Model:
         batch = normalize(np.stack([pixels(image, how) for image in images]), how)
         (answer,) = self.session.run(None, {self.session.get_inputs()[0].name: batch})
         return np.asarray(answer)
-
-    def batches(self, images: Sequence[Path], size: int) -> Iterator[np.ndarray]:
-        """Logits of many pictures, a batch at a time."""
-        for start in range(0, len(images), size):
-            yield self.logits(images[start : start + size])
 
 
 def load(folder: Path) -> Model:

@@ -60,6 +60,10 @@ class Record:
     metrics: dict[str, float]
     refused: bool
     seconds: float
+    inputs: dict[str, str] = field(
+        default_factory=dict, compare=False
+    )  # id of a needed step -> its digest
+    digest: str = field(default="", compare=False)  # of its outputs, by name and content
     damage: str = ""  # why its outputs can not be used any more
 
 

@@ -56,16 +56,14 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
         version = int(document["schema_version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise StateError(
             f"{path} is damaged ({type(error).__name__}: {error})",
-            "delete it and run the same command again: what it recorded will be done anew",
+            "restore it, or delete it and run the same command again",
         ) from error
     if version > SCHEMA_VERSION:
         raise NewerStateError(path, version)
-    if not isinstance(document, dict):  # pragma: no cover - a list has no "schema_version"
-        raise TypeError(path)
-    return document
+    return dict(document)
 
 
 class NewerStateError(StateError):

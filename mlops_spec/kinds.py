@@ -73,7 +73,11 @@ def load(group: str, kind: str) -> ModuleType:
     loaded = sys.modules.get(name)
     if loaded and loaded.__file__ != str(_source(name)):
         del sys.modules[name]  # of another folder that this process worked in
-    return importlib.import_module(name)
+    try:
+        return importlib.import_module(name)
+    except (SyntaxError, ImportError) as error:
+        message = f"{_source(name)} can not be imported: {error}"
+        raise MlopsError(message) from error
 
 
 def _extend(package_name: str) -> None:

@@ -1,19 +1,20 @@
 """A prepared data set: one row an image, and one digest of the whole.
 
 A folder with `manifest.csv` (path, label, split, sha256) and `dataset.json` (where the images lie,
-the classes in their fixed order, counts, findings, digest). Later steps read only this.
+the classes in their fixed order, counts, findings, digest). Later steps read it and the images.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_spec import files
-from mlops_spec.errors import MlopsError
+from mlops_spec.errors import MlopsError, StepError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,9 +54,17 @@ class Dataset:
         """The rows of one split, in the manifest's order."""
         return [row for row in self.rows if row.split == name]
 
-    def paths(self, rows: Sequence[Row]) -> list[Path]:
-        """Where the images of some rows lie."""
-        return [self.root / row.path for row in rows]
+    def content(self, row: Row) -> bytes:
+        """An image file's bytes.
+
+        Raises:
+            StepError: It is not the file that the manifest lists.
+        """
+        path = self.root / row.path
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != row.sha256:
+            raise StepError(f"{path} was changed after the data set was prepared", "run again")
+        return content
 
     def targets(self, rows: Sequence[Row]) -> list[int]:
         """The class index of some rows."""
@@ -94,7 +103,7 @@ def write(
             "classes": classes,
             "digest": dataset.digest,
             "counts": {split: counts(dataset, split) for split in SPLITS},
-            "findings": [{"path": f.path, "what": f.what} for f in findings],
+            "findings": [vars(finding) for finding in (*findings, *copies(ordered))],
         },
     )
     return dataset
@@ -129,6 +138,22 @@ def _check(rows: Sequence[Row], classes: Sequence[str]) -> None:
         if empty:
             message = f"the {split} split has no image of {', '.join(empty[:5])}"
             raise MlopsError(message, "add images, or give the split a larger fraction")
+
+
+def copies(rows: Sequence[Row]) -> list[Finding]:
+    """One picture under two labels, or in the test split and in another one too."""
+    first: dict[str, Row] = {}
+    found = []
+    for row in rows:
+        known = first.setdefault(row.sha256, row)
+        if known.label != row.label:
+            found.append(
+                Finding(row.path, f"is the same picture as {known.path}, of another class")
+            )
+        elif "test" in (known.split, row.split) and known.split != row.split:
+            what = f"({row.split}) is the same picture as {known.path} ({known.split})"
+            found.append(Finding(row.path, what))
+    return found
 
 
 def stratified(labels: Sequence[str], fractions: dict[str, float], seed: int) -> list[str]:

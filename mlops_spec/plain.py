@@ -71,7 +71,7 @@ class PlainView:
             echo(self.style.paint(f"{result.id}: failed: {result.error}", "red"), sys.stderr)
         elif result.status == "refused" or not (self.style.quiet or result.status == "reused"):
             time_taken = f" in {duration(result.seconds)}" if result.seconds else ""
-            text = f"{result.id}: {result.status}{time_taken}: {said(result)}"
+            text = f"{result.id}: {result.status}{time_taken}: {said(result)}".rstrip(": ")
             echo(self.style.paint(text, MARKS[result.status][1]))
 
     def closed(self, code: ExitCode, run_dir: Path | None) -> None:

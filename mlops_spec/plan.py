@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_spec import files, kinds, reasons
+from mlops_spec.errors import StateError
 from mlops_spec.facts import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mlops_spec.facts import Facts
+    from mlops_spec.facts import Facts, Record
     from mlops_spec.origins import Origins
     from mlops_spec.registry import Version
     from mlops_spec.spec import Spec
@@ -89,7 +90,6 @@ def plan(spec: Spec, facts: Facts, origins: Origins | None = None) -> Plan:
     keys = keys_of(requests, facts)
     planned: dict[str, Planned] = {}
     for step in requests:
-        before = facts.latest.get(step.id)
         draft = Planned(
             step=step,
             key=keys[step.id],
@@ -97,10 +97,19 @@ def plan(spec: Spec, facts: Facts, origins: Origins | None = None) -> Plan:
             why="",
             code=_code(step, facts),
             needs={need: keys[need] for need in step.needs},
-            seconds=before.seconds if before else None,
+            seconds=_seconds(step, facts),
         )
         planned[step.id] = _decide(draft, planned, facts, origins or {})
     return Plan(spec.name, tuple(planned.values()))
+
+
+def _seconds(step: Step, facts: Facts) -> float | None:
+    """How long a step, or else the one it varies (`evaluate_champion`), took the last time."""
+    for step_id in (step.id, step.id.partition("_")[0]):
+        before = facts.latest.get(step_id)
+        if before is not None and before.payload:
+            return before.seconds
+    return None
 
 
 def steps(spec: Spec, facts: Facts) -> Iterator[Step]:
@@ -167,9 +176,8 @@ def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
 
 def _data(recorded: dict[str, Any], spec: Spec, facts: Facts) -> Step:
     code = (f"trainers.datasets.{spec.data.kind}",)
-    step = local(spec, "data", [], {"data": recorded["data"]}, code=code)
-    step.payload["source"] = facts.source
-    return step
+    source = ["--source", facts.source]
+    return local(spec, "data", source, {"data": recorded["data"]}, code=code)
 
 
 def _train(recorded: dict[str, Any], spec: Spec) -> Step:
@@ -186,6 +194,9 @@ def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -
     question stays the same after its answer changed the registry, so that nothing runs twice.
     """
     rival = _rival(facts.versions, train)
+    if rival and not rival.intact:
+        message = f"the bundle of champion {spec.registered_model} {rival.version} is gone"
+        raise StateError(message, f"restore {rival.path}, or choose another registered_model")
     arguments = ["--evaluation", "${{evaluate}}"]
     needs = ["evaluate"]
     if rival:
@@ -218,8 +229,10 @@ def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> St
         *("--baseline", str(rival.version if rival else 0)),
         *("--database", spec.workspace.database, "--models", str(MODELS)),
     ]
-    champion = any(v.champion and v.train == train for v in facts.versions)
+    champion = next((v for v in facts.versions if v.champion and v.train == train), None)
     drift = "" if champion else f"it is not champion of {spec.registered_model}"
+    if champion and not champion.intact:
+        drift = "its bundle is gone"
     needs = ("train", "evaluate", "gate")
     code = ("mlops_spec.registry",)
     return local(spec, "register", arguments, {}, needs=needs, code=code, drift=drift)
@@ -240,11 +253,23 @@ def _decide(
     record = facts.finished.get(draft.key)
     if record is None:
         return replace(draft, why=_difference(draft, running, facts, origins))
-    reason = record.damage or draft.step.drift or (f"{running[0]} runs" if running else "")
+    others = [need.step.id for need in needs if _differs(record, need, facts)]
+    reason = (
+        record.damage
+        or draft.step.drift
+        or (f"{running[0]} runs" if running else "")
+        or (f"{others[0]} has other outputs now" if others else "")
+    )
     if reason:
         return replace(draft, why=reason)
-    said = record.text or ", ".join(f"{k} {v:.4g}" for k, v in record.metrics.items())
-    return replace(draft, status="reuse", why=said)
+    main = [f"{k} {v:.4g}" for k, v in list(record.metrics.items())[:2]]
+    return replace(draft, status="reuse", why=", ".join(filter(None, [record.text, *main])))
+
+
+def _differs(record: Record, need: Planned, facts: Facts) -> bool:
+    """Whether a needed step was performed again since, and made something else."""
+    made = facts.finished.get(need.key)
+    return made is not None and record.inputs.get(need.step.id, made.digest) != made.digest
 
 
 def _difference(draft: Planned, running: Sequence[str], facts: Facts, origins: Origins) -> str:

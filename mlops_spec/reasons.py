@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +40,18 @@ def _changes(before: object, after: object, key: str = "") -> Iterator[_Change]:
 
 def _told(change: _Change, origins: Origins) -> str:
     """A change in the words of the spec, with the line that made it."""
-    if change.key == "source":
-        return "the images changed"
     if change.key == "command" and _ABSENT not in (change.before, change.after):
         return _told_command(change)
     key = change.key.removeprefix("spec.")
     if change.key.startswith("environment"):
         key = f"compute.{key}"
     where = where_is(origins, key)
-    return f"{key} {change.before} -> {change.after}" + (f", {where}" if where else "")
+    told = f"{key} {_text(change.before)} -> {_text(change.after)}"
+    return told + (f", {where}" if where else "")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _told_command(change: _Change) -> str:
@@ -56,6 +60,8 @@ def _told_command(change: _Change) -> str:
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
             was, now = before.get(name, "none"), after.get(name, "none")
+            if name == "source":
+                return "the images changed"
             if name in ("champion", "bundle", "baseline"):
                 return "there is another champion to beat"
             return f"{name} {was[:24]} -> {now[:24]}"

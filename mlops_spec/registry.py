@@ -8,6 +8,7 @@ against MLflow's documented tables; a test holds the two views against each othe
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -38,6 +39,8 @@ class Version:
     baseline: int  # the champion it was measured against; 0 for none
     path: str  # its bundle
     champion: bool
+    digest: str = ""  # of its bundle: what it is, whoever trained it
+    intact: bool = True  # its bundle is there
 
 
 @dataclass(frozen=True)
@@ -49,20 +52,22 @@ class Candidate:
     baseline: int
     bundle: Path
     evaluation: Path
-    parameters: Mapping[str, object]
     metrics: Mapping[str, float]
 
 
 _QUERY = """
-    SELECT v.version, train.value, baseline.value, alias.version IS NOT NULL
+    SELECT v.version, train.value, baseline.value, digest.value, alias.version IS NOT NULL
     FROM model_versions v
-    JOIN model_version_tags train
+    LEFT JOIN model_version_tags train
       ON train.name = v.name AND train.version = v.version AND train."key" = ?
-    JOIN model_version_tags baseline
+    LEFT JOIN model_version_tags baseline
       ON baseline.name = v.name AND baseline.version = v.version AND baseline."key" = ?
+    LEFT JOIN model_version_tags digest
+      ON digest.name = v.name AND digest.version = v.version AND digest."key" = ?
     LEFT JOIN registered_model_aliases alias
       ON alias.name = v.name AND alias.version = v.version AND alias.alias = ?
-    WHERE v.name = ? ORDER BY v.version
+    WHERE v.name = ? AND COALESCE(v.current_stage, '') <> 'Deleted_Internal'
+    ORDER BY v.version
 """
 
 
@@ -70,30 +75,52 @@ def read(database: Path, models: Path, model: str) -> list[Version]:
     """The versions of a model; none while the database does not exist.
 
     Raises:
-        StateError: The database can not be read.
+        StateError: The database can not be read, or somebody else made a version champion.
     """
     if not database.exists():
         return []
-    connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
+    versions = []
+    for version, train, baseline, digest, champion in _rows(database, model):
+        if digest:
+            path = _home(models, model, digest)
+            intact = (path / "model.json").exists()
+            known = (train, int(baseline), str(path), bool(champion), digest, intact)
+            versions.append(Version(version, *known))
+        elif champion:
+            message = f"the champion of {model}, version {version}, was not registered from here"
+            raise StateError(
+                message, "choose another registered_model, or move the alias in MLflow"
+            )
+    return versions
+
+
+_Row = tuple[int, str, str, str, int]  # version, train, baseline, digest, champion
+
+
+def _rows(database: Path, model: str) -> list[_Row]:
+    words = (_TRAIN, _BASELINE, _DIGEST, CHAMPION, model)
     try:
-        rows = connection.execute(_QUERY, (_TRAIN, _BASELINE, CHAMPION, model)).fetchall()
+        return _query(database, "ro", words)
     except sqlite3.DatabaseError as error:
         if "no such table" in str(error):  # MLflow has begun to create the database
             return []
+    try:
+        # What a killed process left half-written, sqlite mends when it may write.
+        return _query(database, "rw", words)
+    except sqlite3.DatabaseError as error:
         message = f"{database} can not be read: {error}"
-        cure = "restore it from a copy, or move it away: models are then registered anew"
-        raise StateError(message, cure) from error
-    finally:
-        connection.close()
-    return [
-        Version(version, train, int(baseline), str(_home(models, model, train)), bool(top))
-        for version, train, baseline, top in rows
-    ]
+        raise StateError(message, "restore it from a copy, or look what else uses it") from error
 
 
-def _home(models: Path, model: str, train: str) -> Path:
-    """Where the registry keeps the bundle that a training step made."""
-    return models / model / train[:16]
+def _query(database: Path, mode: str, words: tuple[str, ...]) -> list[_Row]:
+    uri = f"{database.resolve().as_uri()}?mode={mode}"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+        return connection.execute(_QUERY, words).fetchall()
+
+
+def _home(models: Path, model: str, digest: str) -> Path:
+    """Where the registry keeps a bundle: by what it is."""
+    return models / model / digest[:16]
 
 
 def register(candidate: Candidate, database: Path, models: Path) -> Version:
@@ -105,25 +132,31 @@ def register(candidate: Candidate, database: Path, models: Path) -> Version:
         models: Where the registry keeps its own copies of bundles.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlops_spec import bundle
+
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock"):  # MLflow's own set-up of a new database is not safe for two
-        path = _store(candidate, _home(models, candidate.model, candidate.train))
-        known = {v.train: v.version for v in read(database, models, candidate.model)}
-        version = _record(candidate, database, path, known.get(candidate.train))
-    return Version(version, candidate.train, candidate.baseline, str(path), champion=True)
+        digest = bundle.digest(candidate.bundle)
+        path = _store(candidate, _home(models, candidate.model, digest))
+        known = {v.digest: v.version for v in read(database, models, candidate.model)}
+        version = _record(candidate, database, path, known.get(digest))
+    return Version(version, candidate.train, candidate.baseline, str(path), True, digest)
 
 
 def _store(candidate: Candidate, path: Path) -> Path:
     """The registry's copy of a bundle, complete with metrics and report, in one move."""
     from mlops_spec import bundle
 
-    if path.exists():
+    if (path / "model.json").exists():
         return path
+    shutil.rmtree(path, ignore_errors=True)
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(candidate.bundle, partial)
+    partial.mkdir(parents=True)
+    for name in bundle.FILES:
+        shutil.copy2(candidate.bundle / name, partial)
     shutil.copy2(candidate.evaluation / "report.html", partial)
-    card = bundle.read(partial).model_copy(update={"metrics": dict(candidate.metrics)})
+    card = bundle.read(candidate.bundle).model_copy(update={"metrics": dict(candidate.metrics)})
     bundle.write(partial, card)
     partial.replace(path)
     return path
@@ -137,6 +170,10 @@ def _record(candidate: Candidate, database: Path, path: Path, known: int | None)
     uri = f"sqlite:///{database.resolve()}"
     client = MlflowClient(uri, uri)
     version = known or _create(client, candidate, database.parent / "artifacts", path)
+    # A model that is known may have beaten another champion this time.
+    tags = {_TRAIN: candidate.train, _BASELINE: str(candidate.baseline)}
+    for key, value in tags.items() if known else ():
+        client.set_model_version_tag(candidate.model, str(version), key, value)
     client.set_registered_model_alias(candidate.model, CHAMPION, str(version))
     return version
 
@@ -165,6 +202,9 @@ def _track(client: MlflowClient, candidate: Candidate, artifacts: Path) -> str:
     """One MLflow run with parameters, metrics and the report; returns its id."""
     from mlflow.entities import Metric, Param
 
+    from mlops_spec import bundle
+    from mlops_spec.spec import leaves
+
     experiment = client.get_experiment_by_name(candidate.model)
     experiment_id = (
         experiment.experiment_id
@@ -175,7 +215,7 @@ def _track(client: MlflowClient, candidate: Candidate, artifacts: Path) -> str:
     client.log_batch(
         run.info.run_id,
         metrics=[Metric(k, v, run.info.start_time, 0) for k, v in candidate.metrics.items()],
-        params=[Param(k, str(v)) for k, v in candidate.parameters.items()],
+        params=[Param(k, str(v)) for k, v in leaves(bundle.read(candidate.bundle).spec)],
     )
     client.log_artifact(run.info.run_id, str(candidate.evaluation / "report.html"))
     client.set_terminated(run.info.run_id)

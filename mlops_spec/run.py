@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import traceback
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -141,7 +142,9 @@ class _Log:
         document = {"schema_version": files.SCHEMA_VERSION, **asdict(result)}
         self.results.write(json.dumps(document, ensure_ascii=False) + "\n")
         self.results.flush()
-        self.line(result.id, " ".join(filter(None, (result.status, result.text, result.error))))
+        numbers = " ".join(f"{k} {v:.4f}" for k, v in result.metrics.items())
+        said = (result.status, result.text, numbers, result.error)
+        self.line(result.id, " ".join(filter(None, said)))
 
 
 def _apply(todo: Plan, now: Facts, view: View, log: _Log | None) -> list[Result]:
@@ -204,14 +207,22 @@ def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: _Lo
             outcome = _act(planned, emit)
             seconds = round(time.perf_counter() - start, 3)
             store.finish(_record(planned, outcome, seconds), experiment)
-    except (MlopsError, OSError) as error:
-        clear = from_os_error(error) if isinstance(error, OSError) else error
-        if clear is None:
-            raise
+    except BrokenPipeError:  # nobody listens to us any more
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever happens to a step is its result
         seconds = round(time.perf_counter() - start, 3)
-        return Result(step.id, planned.key, "failed", seconds=seconds, error=str(clear))
+        if not isinstance(error, MlopsError) and log:
+            log.line(step.id, traceback.format_exc())
+        return Result(step.id, planned.key, "failed", seconds=seconds, error=_clear(error))
     status = "refused" if outcome.refused else "done"
     return Result(step.id, planned.key, status, outcome.text, outcome.metrics, seconds)
+
+
+def _clear(error: Exception) -> str:
+    """An error in words for people."""
+    if isinstance(error, OSError):
+        return str(from_os_error(error) or error)
+    return str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
 
 
 def _act(planned: Planned, emit: Callable[[str], None]) -> Outcome:
@@ -222,6 +233,7 @@ def _act(planned: Planned, emit: Callable[[str], None]) -> Outcome:
 
 
 def _record(planned: Planned, outcome: Outcome, seconds: float) -> Record:
+    made = {need: store.finished()[key] for need, key in planned.needs.items()}
     return Record(
         id=planned.step.id,
         key=planned.key,
@@ -233,6 +245,7 @@ def _record(planned: Planned, outcome: Outcome, seconds: float) -> Record:
         metrics=outcome.metrics,
         refused=outcome.refused,
         seconds=seconds,
+        inputs={need: record.digest for need, record in made.items() if record},
     )
 
 

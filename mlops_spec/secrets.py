@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _REFERENCE = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_-]*)\}")
 _SECRET_NAME = re.compile(
-    r"(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|account_?key|sas|credential)s?$"
+    r"(?:^|_)(?:password|passwd|pwd|passphrase|secret|token|sas|credential|connection_?string"
+    r"|(?:api|access|account|storage|training|prediction|subscription|shared|private)_?key)s?$"
 )
 _SECRET_VALUE = re.compile(
     r"AccountKey=|SharedAccessKey=|[?&]sig=[\w%+/=-]{20,}"  # Azure connection strings, SAS
@@ -40,15 +41,22 @@ def is_named(key: str) -> bool:
 
 def find(values: dict[str, Any], origins: Origins) -> Iterator[Problem]:
     """Problems for values that are secrets by name or by look; never the values themselves."""
-    for key, value in _scalars(values, ""):
-        if _REFERENCE.fullmatch(str(value)) or value in ("???", "", None):
-            continue
-        # A count is no secret, however it is called: max_tokens: 5
-        named = is_named(key) and not (key.endswith("s") and not isinstance(value, str))
-        if named or _SECRET_VALUE.search(str(value)):
-            variable = re.sub(r"\W", "_", key.rpartition(".")[2]).upper()
-            cure = f"a secret does not belong here: write ${{secret:{variable}}} and set {variable}"
-            yield Problem(where_is(origins, key), key, f"{cure} in the environment")
+    found = [(key, value, where_is(origins, key)) for key, value in _scalars(values, "")]
+    for key, settings in origins.items():  # shadowed ones too: they are written all the same
+        found += [(k, v, s.where) for s in settings for k, v in _scalars(s.value, key)]
+    told = dict.fromkeys((key, where) for key, value, where in found if _is_secret(key, value))
+    for key, where in told:
+        variable = re.sub(r"\W", "_", key.rpartition(".")[2]).upper()
+        cure = f"a secret does not belong here: write ${{secret:{variable}}} and set {variable}"
+        yield Problem(where, key, f"{cure} in the environment")
+
+
+def _is_secret(key: str, value: object) -> bool:
+    if _REFERENCE.fullmatch(str(value)) or value in ("???", "", None):
+        return False
+    # A count is no secret, however it is called: max_tokens: 5
+    named = is_named(key) and not (key.endswith("s") and not isinstance(value, str))
+    return named or bool(_SECRET_VALUE.search(str(value)))
 
 
 def redact(text: str) -> str:

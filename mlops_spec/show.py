@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from mlops_spec.errors import Problem, SpecError, suggest
 from mlops_spec.origins import COMMAND_LINE, where_is
 from mlops_spec.spec import leaves
-from mlops_spec.view import echo
+from mlops_spec.view import echo, is_chosen, yaml_text
 
 if TYPE_CHECKING:
     from mlops_spec.compose import Composition
@@ -54,25 +52,20 @@ def _document(key: str, value: object, composition: Composition) -> dict[str, An
 
 def _table(key: str, values: dict[str, Any], composition: Composition, style: Style) -> None:
     """Every value below a key with its origin; what only repeats a default is dimmed."""
-    rows = [(name, _text(value)) for name, value in leaves(values, key)]
+    rows = [(name, yaml_text(value)) for name, value in leaves(values, key)]
     names = max(len(name) for name, _ in rows)
     texts = min(32, max(len(text) for _, text in rows))
     for name, text in rows:
         where = where_is(composition.origins, name)
         line = f"{name:<{names}}  {text:<{texts}}  "
-        chosen = where == COMMAND_LINE or "/experiment/" in where
-        echo((line if chosen else style.paint(line, "dim")) + style.paint(where, "dim"))
+        echo((line if is_chosen(where) else style.paint(line, "dim")) + style.paint(where, "dim"))
 
 
 def _history(key: str, value: object, composition: Composition, style: Style) -> None:
-    echo(f"{key} = {style.paint(_text(value), 'bold')}")
+    echo(f"{key} = {style.paint(yaml_text(value), 'bold')}")
     settings = composition.origins.get(key, [])
     if not settings:
         echo(f"  set with {where_is(composition.origins, key) or 'its section'}")
     for i, setting in enumerate(reversed(settings)):
         word = "set by" if i == 0 else "shadows"
-        echo(f"  {word:<7} {setting.where}  ({_text(setting.value)})")
-
-
-def _text(value: object) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000).replace("\n...", "").strip()
+        echo(f"  {word:<7} {setting.where}  ({yaml_text(setting.value)})")

@@ -145,8 +145,8 @@ def begin(planned: Planned) -> Path:
     path = folder(planned.key)
     result = path / "result.json"
     if result.exists():  # finished once, and not usable any more
-        result.unlink()
         shutil.rmtree(path / "out", ignore_errors=True)
+        result.unlink()
     (path / "out").mkdir(parents=True, exist_ok=True)
     part = planned.step.payload.get("spec")
     if part is not None:
@@ -156,9 +156,11 @@ def begin(planned: Planned) -> Path:
 
 def finish(record: Record, experiment: str) -> None:
     """Records a finished step; from here on it is reused."""
-    document = asdict(record)
+    listing = _listing(outputs(record.key))
+    contents = {name: digest for name, (_, _, digest) in listing.items()}
+    document = asdict(replace(record, digest=files.sha256_of(contents)))
     del document["damage"]
-    document["outputs"] = _listing(outputs(record.key))
+    document["outputs"] = listing
     files.write_json(folder(record.key) / "result.json", document)
     remember(record, experiment)
 
@@ -179,7 +181,7 @@ def remember(record: Record, experiment: str) -> None:
 def _listing(out: Path) -> dict[str, list[Any]]:
     found = {}
     for path in sorted(out.rglob("*")):
-        if path.is_file():
+        if path.is_file() and not path.name.startswith("."):  # a killed write's leftovers
             stat = path.stat()
             name = str(path.relative_to(out))
             found[name] = [stat.st_size, stat.st_mtime_ns, files.sha256_file(path)]

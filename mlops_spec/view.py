@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import yaml
+
 from mlops_spec.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ class Style:
     def paint(self, text: str, name: str) -> str:
         """Text in a colour, where colours are shown."""
         codes = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1"}
-        shown = self.color and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        plain = os.environ.get("TERM", "") == "dumb" or bool(os.environ.get("NO_COLOR"))
+        shown = self.color and not plain and sys.stdout.isatty()
         return f"\033[{codes[name]}m{text}\033[0m" if shown else text
 
 
@@ -69,7 +72,10 @@ class Row:
 
 def numbers(metrics: dict[str, float]) -> str:
     """Metrics in one line."""
-    return ", ".join(f"{k} {v:.4f}" if v != int(v) else f"{k} {v:.0f}" for k, v in metrics.items())
+    return ", ".join(
+        f"{name} {value:.0f}" if value.is_integer() else f"{name} {value:.4f}"
+        for name, value in metrics.items()
+    )
 
 
 def said(result: Result) -> str:
@@ -101,9 +107,20 @@ def settings_lines(composition: Composition, style: Style) -> Iterator[str]:
     """What this spec sets beyond the defaults: keys from the experiment and the command line."""
     for key, settings in composition.origins.items():
         last = settings[-1]
-        chosen = last.where == "command line" or "/experiment/" in last.where
-        if chosen and not isinstance(last.value, dict):
-            yield f"  {key} = {last.value}  " + style.paint(f"({last.where})", "dim")
+        if is_chosen(last.where) and not isinstance(last.value, dict):
+            text = yaml_text(last.value)
+            yield f"  {key} = {text}  " + style.paint(f"({last.where})", "dim")
+
+
+def is_chosen(where: str) -> bool:
+    """Whether a value comes from an experiment or the command line, not from a default."""
+    return where == "command line" or "experiment" in where.rpartition(":")[0].split("/")[-2:-1]
+
+
+def yaml_text(value: object) -> str:
+    """A value in one line, as it would be written in YAML."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    return str(text).replace("\n...", "").strip()
 
 
 def closing_lines(
@@ -119,7 +136,7 @@ def closing_lines(
         yield f"{plan.experiment}: nothing to do, all {len(plan.steps)} steps are up to date"
         return
     yield f"recorded in {run_dir}" + ("/report.html" if (run_dir / "report.html").exists() else "")
-    words = " ".join(shlex.quote(word) for word in overrides)
+    words = " ".join(shlex.quote(w) for w in overrides if not w.startswith("seed="))
     yield "next:"
     yield f"  python -m mlops_spec plan {words} seed=1    # what a change runs again, and why"
     yield f"  python -m mlops_spec show {words}    # every value and the line that set it"

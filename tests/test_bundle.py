@@ -178,14 +178,22 @@ def test_a_bundle_answers(made):
     np.testing.assert_allclose(logits, 4 * np.eye(3), atol=1e-6)
 
 
-def test_batches_answer_like_one_picture_at_a_time(made, tmp_path):
+def test_a_batch_is_answered_like_one_picture_at_a_time(made, tmp_path):
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for path in paths:
         Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).save(path)
     model = bundle.load(made)
-    answers = np.concatenate(list(model.batches(paths, 2)))
+    answers = model.logits(paths)
     np.testing.assert_allclose(answers, [model.logits([path])[0] for path in paths], rtol=1e-5)
+
+
+def test_a_strip_of_a_million_pixels_needs_no_memory(tmp_path):
+    """Resized whole, it would be 4 x 4,000,000 pixels and more, from a file of 1 kB."""
+    path = tmp_path / "strip.png"
+    Image.new("L", (1, 1_000_000), 7).save(path)
+    how = Preprocessing(channels=1, resize=4096, input_size=8, mean=(0.0,), std=(1.0,))
+    assert (bundle.pixels(path, how) == 7).all()
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.safetensors"])

@@ -53,6 +53,7 @@ def test_every_experiment_in_the_documentation_exists() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # it trains several times
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_of_a_page_run_in_order(page: Path, tmp_path) -> None:
     folder = tmp_path

@@ -113,7 +113,15 @@ def test_the_record_holds_what_the_plan_asked_for():
     assert document == {
         "source": "images",
         "versions": [
-            {"version": 1, "train": "key", "baseline": 0, "path": "bundle", "champion": True}
+            {
+                "version": 1,
+                "train": "key",
+                "baseline": 0,
+                "path": "bundle",
+                "champion": True,
+                "digest": "",
+                "intact": True,
+            }
         ],
         "code": {"trainers.transfer": {"trainers.transfer": "digest"}},
         "target": {},

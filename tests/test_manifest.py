@@ -1,3 +1,4 @@
+import hashlib
 import random
 import shutil
 from collections import Counter
@@ -89,7 +90,32 @@ def test_images_inside_the_folder_move_with_it(tmp_path):
     manifest.write(tmp_path / "here", tmp_path / "here" / "images", some_rows())
     shutil.move(tmp_path / "here", tmp_path / "there")
     dataset = manifest.read(tmp_path / "there")
-    assert dataset.paths(dataset.rows[:1]) == [tmp_path / "there/images/ant/test-0.png"]
+    assert dataset.root / dataset.rows[0].path == tmp_path / "there/images/ant/test-0.png"
+
+
+def test_an_image_that_was_changed_since_is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"first")
+    row = Row("a.png", "a", "test", hashlib.sha256(b"first").hexdigest())
+    dataset = manifest.Dataset(tmp_path, ("a",), (row,), "")
+    assert dataset.content(row) == b"first"
+    (tmp_path / "a.png").write_bytes(b"later")
+    with pytest.raises(MlopsError, match="was changed after the data set was prepared"):
+        dataset.content(row)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "what"),
+    [
+        (("ant", "train"), ("bee", "train"), "same picture as x.png, of another class"),
+        (("ant", "train"), ("ant", "test"), "(test) is the same picture as x.png (train)"),
+    ],
+)
+def test_one_picture_twice_is_a_finding_where_it_would_mislead(tmp_path, one, other, what):
+    rows = [*some_rows(), Row("x.png", *one, "same"), Row("y.png", *other, "same")]
+    manifest.write(tmp_path, tmp_path, rows)
+    (finding,) = files.read_json(tmp_path / "dataset.json")["findings"]
+    assert finding["path"] == "y.png"
+    assert what in finding["what"]
 
 
 def test_images_outside_the_folder_stay_where_they_are(tmp_path, monkeypatch):

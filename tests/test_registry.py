@@ -8,6 +8,7 @@ import small_bundle
 from mlflow import MlflowClient
 
 from mlops_spec import bundle, files, registry
+from mlops_spec.errors import MlopsError
 from mlops_spec.registry import Candidate, Version
 
 # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates.
@@ -26,7 +27,6 @@ def candidate(folder, train, baseline, scale):
         baseline=baseline,
         bundle=made,
         evaluation=folder,
-        parameters={"training.lr": 0.01, "seed": 3},
         metrics={"accuracy": 0.75},
     )
 
@@ -75,8 +75,9 @@ def by_mlflow():
             version=int(one.version),
             train=one.tags["mlops_spec.train"],
             baseline=int(one.tags["mlops_spec.baseline"]),
-            path=str(MODELS / "digits" / one.tags["mlops_spec.train"][:16]),
+            path=str(MODELS / "digits" / one.tags["mlops_spec.digest"][:16]),
             champion=one.version == champion,
+            digest=one.tags["mlops_spec.digest"],
         )
         for one in sorted(found, key=lambda one: int(one.version))
     ]
@@ -94,8 +95,47 @@ def test_a_database_that_mlflow_only_began_holds_nothing():
 
 
 def test_a_first_model_is_version_one_and_champion():
-    path = str(MODELS / "digits" / FIRST[:16])
-    assert read() == [Version(1, FIRST, 0, path, champion=True)] == by_mlflow()
+    (version,) = read()
+    assert (version.version, version.train, version.baseline) == (1, FIRST, 0)
+    assert version.champion
+    assert version.intact
+    assert bundle.digest(Path(version.path)) == version.digest
+    assert [version] == by_mlflow()
+
+
+def test_a_model_is_known_by_what_it_is_and_not_by_who_trained_it(tmp_path):
+    """The same step may give other weights, with other libraries or another processor."""
+    other = candidate(tmp_path / "other", FIRST, 0, 3.0)
+    made = registry.register(other, DATABASE, MODELS)
+    assert made.version == 2
+    assert bundle.digest(Path(made.path)) == bundle.digest(other.bundle)
+    assert [v.champion for v in read()] == [False, True]
+
+
+def test_a_deleted_version_is_gone():
+    client().delete_registered_model_alias("digits", "champion")
+    client().delete_model_version("digits", "1")
+    assert read() == []
+
+
+def test_a_bundle_that_is_gone_is_seen_and_made_again(first):
+    shutil.rmtree(read()[0].path)
+    assert not read()[0].intact
+    registry.register(first, DATABASE, MODELS)
+    assert read()[0].intact
+
+
+def test_a_model_promoted_again_remembers_whom_it_beat_this_time(first, second):
+    registry.register(second, DATABASE, MODELS)
+    registry.register(replace(first, baseline=2), DATABASE, MODELS)
+    assert [(v.version, v.baseline, v.champion) for v in read()] == [(1, 2, True), (2, 1, False)]
+
+
+def test_a_champion_that_others_made_is_not_overlooked():
+    client().create_model_version("digits", "elsewhere")
+    client().set_registered_model_alias("digits", "champion", "2")
+    with pytest.raises(MlopsError, match="version 2, was not registered from here"):
+        read()
 
 
 def test_registering_the_same_model_again_changes_nothing(first):
@@ -174,7 +214,7 @@ def search_runs():
 
 def test_parameters_metrics_and_report_are_tracked():
     (run,) = search_runs()
-    assert run.data.params == {"training.lr": "0.01", "seed": "3"}
+    assert run.data.params == {"model.backbone": "brightness", "seed": "0"}
     assert run.data.metrics == {"accuracy": 0.75}
     assert run.info.status == "FINISHED"
     assert client().get_model_version("digits", "1").run_id == run.info.run_id
@@ -182,7 +222,7 @@ def test_parameters_metrics_and_report_are_tracked():
 
 
 def test_a_copy_that_was_interrupted_is_made_anew(second):
-    partial = MODELS / "digits" / f".{SECOND[:16]}.partial"
+    partial = MODELS / "digits" / f".{bundle.digest(second.bundle)[:16]}.partial"
     files.write_text(partial / "model.onnx", "half of it")
     made = registry.register(second, DATABASE, MODELS)
     assert bundle.digest(Path(made.path)) == bundle.digest(second.bundle)

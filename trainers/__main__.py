@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from mlops_spec import evaluation, files, gate, kinds, manifest, registry
-from mlops_spec.errors import MlopsError, from_os_error
-from mlops_spec.spec import leaves, read_step_spec
+from mlops_spec.errors import MlopsError, StepError, from_os_error
+from mlops_spec.spec import read_step_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mlops_spec.spec import StepSpec
+
+
+_MOST_FINDINGS = 10  # said one by one; all are in dataset.json
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,17 @@ class Summary:
 def data(spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Prepares the data set."""
     assert spec.data is not None
-    dataset = kinds.load("data", spec.data.kind).prepare(spec.data, args.out)
+    module = kinds.load("data", spec.data.kind)
+    dataset = module.prepare(spec.data, args.out)
+    if args.source and files.sha256_of(module.fingerprint(spec.data)) != args.source:
+        raise StepError("the images changed while they were prepared", "run again")
     counts = {split: len(dataset.split(split)) for split in manifest.SPLITS}
     shown = ", ".join(f"{split} {n}" for split, n in counts.items())
-    return Summary(f"{len(dataset.rows)} images, {len(dataset.classes)} classes ({shown})")
+    doubtful = manifest.copies(dataset.rows)
+    for finding in doubtful[:_MOST_FINDINGS]:
+        print(f"doubtful: {finding.path} {finding.what}", flush=True)  # noqa: T201 - the step's log
+    text = f"{len(dataset.rows)} images, {len(dataset.classes)} classes ({shown})"
+    return Summary(text + (f"; {len(doubtful)} doubtful copies" if doubtful else ""))
 
 
 def train(spec: StepSpec, args: argparse.Namespace) -> Summary:
@@ -86,7 +96,7 @@ def judge(spec: StepSpec, args: argparse.Namespace) -> Summary:
     return Summary(f"{word}: {verdict.reason}", refused=not verdict.promote)
 
 
-def register(spec: StepSpec, args: argparse.Namespace) -> Summary:
+def register(_spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Registers a promoted model and makes it champion."""
     metrics = files.read_json(args.evaluation / "metrics.json")
     candidate = registry.Candidate(
@@ -95,7 +105,6 @@ def register(spec: StepSpec, args: argparse.Namespace) -> Summary:
         baseline=args.baseline,
         bundle=args.bundle,
         evaluation=args.evaluation,
-        parameters=dict(leaves(spec.model_dump(mode="json", exclude_none=True))),
         metrics={k: v for k, v in metrics.items() if isinstance(v, float)},
     )
     made = registry.register(candidate, args.database, args.models)
@@ -123,6 +132,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     for name in ("data", "bundle", "evaluation", "champion", "database", "models"):
         parser.add_argument(f"--{name}", type=Path, help=f"input: {name}")
+    parser.add_argument("--source", help="digest of what the data set is read from")
     parser.add_argument("--model", help="name of the registered model")
     parser.add_argument("--train", help="key of the training step")
     parser.add_argument(
@@ -161,7 +171,7 @@ def _fail(error: MlopsError) -> int:
 
 def _leave_with_parent() -> None:
     """Stops when the engine that started this process is gone: killed, it can tell nobody."""
-    parent = os.environ.get("MLOPS_SPEC_PARENT")
+    parent = os.environ.pop("MLOPS_SPEC_PARENT", "")  # not for processes of its own
     if not parent:
         return
 

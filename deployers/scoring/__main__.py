@@ -36,10 +36,10 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], model: bundle.Model) -> None:
+    def __init__(self, address: tuple[str, int], folder: Path) -> None:
         super().__init__(address, Handler)
-        self.model = model
-        self.digest = model.card.digests["model.onnx"]
+        self.model = bundle.load(folder)
+        self.digest = bundle.digest(folder)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -75,7 +75,13 @@ class Handler(BaseHTTPRequestHandler):
     def _score(self, body: bytes) -> dict[str, Any]:
         try:
             logits = self.server.model.logits([body])
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            MemoryError,
+            Image.DecompressionBombError,
+        ) as error:
             message = "the body is no image that can be read"
             raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message) from error
         scores = [float(score) for score in bundle.softmax(logits)[0]]
@@ -105,7 +111,7 @@ def main() -> None:
     args = parser.parse_args()
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice this, and warns before
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    with Server((args.host, args.port), bundle.load(args.bundle)) as server:
+    with Server((args.host, args.port), args.bundle) as server:
         server.serve_forever()
 
 

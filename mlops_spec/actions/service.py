@@ -21,6 +21,7 @@ from mlops_spec.errors import StepError
 if TYPE_CHECKING:
     from mlops_spec.plan import Step
 
+_SERVICES = Path(".mlops/services")  # which process serves at which address
 _READY_SECONDS = 30
 _TOLERANCE = 1e-3  # of a golden probability, over HTTP
 
@@ -41,8 +42,10 @@ def start(step: Step, context: Context) -> Outcome:
     finally:
         candidate.stop()
     context.emit(f"{len(card.golden)} golden inputs answered as recorded")
-    _make_way(host, port)
+    note = _SERVICES / f"{host}-{port}.json"
+    _make_way(host, port, note)
     service = _serve(step, path, port, log)
+    files.write_json(note, {"pid": service.pid, "bundle": str(path)})
     address = f"http://{host}:{port}/score"
     files.write_json(context.folder / "out" / "service.json", {"url": address, "pid": service.pid})
     return Outcome(f"serving at {address}")
@@ -74,15 +77,27 @@ def _serve(step: Step, path: Path, port: int, log: Path) -> _Service:
             stderr=output,
             start_new_session=True,
         )
-    service, deadline = _Service(process, host, port), time.monotonic() + _READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        answer = service.ask("GET", "/healthz")
-        if answer and answer.get("pid") == process.pid:
+    service = _Service(process, host, port)
+    try:
+        if _is_ready(service):
             return service
-        time.sleep(0.05)
+    except BaseException:
+        process.kill()
+        raise
     process.kill()
     process.wait()
     raise StepError(f"the service did not start on {host}:{port}", f"see {log}")
+
+
+def _is_ready(service: _Service) -> bool:
+    """Waits until the service itself answers; False when it ends or takes too long."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline and service.process.poll() is None:
+        answer = service.ask("GET", "/healthz")
+        if isinstance(answer, dict) and answer.get("pid") == service.pid:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _ask(host: str, port: int, method: str, path: str, body: bytes | None = None) -> Any:
@@ -114,20 +129,34 @@ def _replay(service: _Service, card: bundle.Card) -> None:
             raise StepError(message, "compare the libraries of this machine with model.json")
 
 
-def _make_way(host: str, port: int) -> None:
-    """Stops our service at an address; anybody else's is an error."""
+def _make_way(host: str, port: int, note: Path) -> None:
+    """Stops our service at an address; anybody else's is an error.
+
+    Ours is a process that we noted, that the answer at the address names, and that still is one:
+    an answer alone could name any process.
+    """
     with socket.socket() as probe:
         if probe.connect_ex((host, port)) != 0:
             return
     answer = _ask(host, port, "GET", "/healthz")
-    if not isinstance(answer, dict) or "digest" not in answer:
+    noted = int(files.read_json(note)["pid"]) if note.exists() else 0
+    ours = isinstance(answer, dict) and answer.get("pid") == noted and noted > 0
+    if not ours or not _is_service(noted):
         message = f"another program listens at {host}:{port}"
         raise StepError(message, "stop it, or choose another target.port")
-    os.kill(int(answer["pid"]), signal.SIGTERM)
+    os.kill(noted, signal.SIGTERM)
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex((host, port)) != 0:
                 return
         time.sleep(0.05)
-    raise StepError(f"the service at {host}:{port} does not stop", f"stop process {answer['pid']}")
+    raise StepError(f"the service at {host}:{port} does not stop", f"stop process {noted}")
+
+
+def _is_service(pid: int) -> bool:
+    """Whether a process is one of ours, where the system can tell."""
+    command = Path(f"/proc/{pid}/cmdline")
+    return not command.parent.parent.joinpath("self").exists() or (
+        command.exists() and b"deployers.scoring" in command.read_bytes()
+    )

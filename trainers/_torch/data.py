@@ -11,10 +11,8 @@ from mlops_spec import bundle
 from trainers._torch.vision import v2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from mlops_spec.bundle import Preprocessing
+    from mlops_spec.manifest import Dataset as Manifest
     from trainers._transfer_spec import Augment
 
 _CACHE_BYTES = 2**30  # decoded pictures kept in memory, per split and data-loading process
@@ -24,19 +22,16 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
     """uint8 pictures (C, H, W) with their class indices, decoded by the bundle's preprocessing."""
 
     def __init__(
-        self,
-        paths: Sequence[Path],
-        targets: Sequence[int],
-        how: Preprocessing,
-        augment: v2.Transform | None = None,
+        self, dataset: Manifest, split: str, how: Preprocessing, augment: v2.Transform | None = None
     ) -> None:
-        self.paths, self.targets, self.how, self.augment = paths, targets, how, augment
+        self.dataset, self.rows = dataset, dataset.split(split)
+        self.targets, self.how, self.augment = dataset.targets(self.rows), how, augment
         self._cache: dict[int, torch.Tensor] = {}
         self._room = _CACHE_BYTES // (how.input_size**2 * how.channels)
 
     def __len__(self) -> int:
         """The number of pictures."""
-        return len(self.paths)
+        return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         """One picture, augmented if this is training, and its class."""
@@ -47,7 +42,7 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
         """One picture as it is stored, decoded at most once while there is room to keep it."""
         if index in self._cache:
             return self._cache[index]
-        array = bundle.pixels(self.paths[index], self.how)
+        array = bundle.pixels(self.dataset.content(self.rows[index]), self.how)
         picture = torch.from_numpy(array.copy()).permute(2, 0, 1)
         if len(self._cache) < self._room:
             self._cache[index] = picture

@@ -16,6 +16,7 @@ from torch import nn
 
 from mlops_spec import bundle, manifest
 from mlops_spec.bundle import Card, Preprocessing
+from mlops_spec.errors import StepError
 from trainers._torch import networks
 from trainers._torch.data import Pictures, augmentation, channel_statistics, loader
 from trainers._transfer_spec import Spec
@@ -144,8 +145,7 @@ def preprocessing(model: ModelSpec, dataset: Dataset) -> Preprocessing:
         mean=(0.0,) * model.channels,
         std=(1.0,) * model.channels,
     )
-    rows = dataset.split("train")
-    mean, std = channel_statistics(Pictures(dataset.paths(rows), dataset.targets(rows), plain))
+    mean, std = channel_statistics(Pictures(dataset, "train", plain))
     return plain.model_copy(update={"mean": mean, "std": std})
 
 
@@ -155,9 +155,8 @@ def _run(
     """Fits, from the last checkpoint if there is one; returns the best checkpoint."""
     training = module.spec
     augment = augmentation(training.augment, how.input_size)
-    train, val = dataset.split("train"), dataset.split("val")
-    pictures = Pictures(dataset.paths(train), dataset.targets(train), how, augment)
-    judged = Pictures(dataset.paths(val), dataset.targets(val), how)
+    pictures = Pictures(dataset, "train", how, augment)
+    judged = Pictures(dataset, "val", how)
     keeper = ModelCheckpoint(
         checkpoints,
         "best",
@@ -180,19 +179,35 @@ def _run(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    last = checkpoints / "last.ckpt"
-    if last.exists():
-        print("continuing from the last checkpoint", flush=True)  # noqa: T201 - see _Lines
+    last = _last_checkpoint(checkpoints)
     trainer.fit(
         module,
         loader(pictures, training.batch_size, training.workers, spec.seed),
         loader(judged, training.batch_size, training.workers, None),
-        ckpt_path=str(last) if last.exists() else None,
+        ckpt_path=str(last) if last else None,
         weights_only=True,
     )
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if keeper.best_model_score is None or not torch.isfinite(keeper.best_model_score):
+        raise StepError("training diverged: the validation loss is not finite", "lower training.lr")
     return checkpoints / "best.ckpt"
+
+
+def _last_checkpoint(checkpoints: Path) -> Path | None:
+    """The checkpoint to continue from, if an earlier attempt left one that can be read."""
+    last = checkpoints / "last.ckpt"
+    if not last.exists():
+        return None
+    try:
+        torch.load(last, weights_only=True)
+    except Exception as error:  # noqa: BLE001 - a file cut off anywhere fails in any way
+        said = f"the last checkpoint is damaged ({type(error).__name__}): starting again"
+        print(said, flush=True)  # noqa: T201 - see _Lines
+        shutil.rmtree(checkpoints)
+        return None
+    print("continuing from the last checkpoint", flush=True)  # noqa: T201 - see _Lines
+    return last
 
 
 def _best_metrics(best: Path) -> dict[str, float]:
@@ -229,8 +244,8 @@ def _export(
         golden=(),
     )
     bundle.write(out_dir, card)
-    paths = dataset.paths(dataset.split("val")[:_GOLDEN_IMAGES])
-    golden = bundle.golden(bundle.load(out_dir), [path.read_bytes() for path in paths])
+    images = [dataset.content(row) for row in dataset.split("val")[:_GOLDEN_IMAGES]]
+    golden = bundle.golden(bundle.load(out_dir), images)
     bundle.write(out_dir, card.model_copy(update={"golden": golden}))
 
 

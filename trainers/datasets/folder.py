@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -42,22 +44,47 @@ class Spec(OpenSection):
 
 
 def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
-    """Settings that no folder can satisfy."""
+    """Folders that are not there or overlap, and fractions that leave nothing."""
     assert isinstance(spec.data, Spec)
-    data = spec.data
-    for name in (None, "train", "val", "test"):
-        part = getattr(data, name) if name else ""
-        if part is not None and not (Path(data.root) / part).is_dir():
-            yield f"data.{name or 'root'}", f"there is no folder {Path(data.root) / part}"
-            return
-    if _fractions(data).get("val", 0) + _fractions(data).get("test", 0) >= 1:
+    root = _root(spec.data)
+    parts = {f"data.{split}": getattr(spec.data, split) for split in manifest.SPLITS}
+    places = {key: root / part for key, part in parts.items() if part is not None}
+    absent = [key for key, place in {"data.root": root, **places}.items() if not place.is_dir()]
+    if absent:
+        key, cure = absent[0], f"; {absent[0]}=null draws it from the training folder"
+        yield key, f"there is no folder {places.get(key, root)}{cure if key in places else ''}"
+    else:
+        yield from _overlaps(places, root)
+    if sum(_fractions(spec.data).values()) >= 1:
         yield "data.test_fraction", "val_fraction and test_fraction leave nothing to train on"
+
+
+def _overlaps(places: dict[str, Path], root: Path) -> Iterator[tuple[str, str]]:
+    """Splits whose folders would give the same images twice."""
+    resolved = {key: place.resolve() for key, place in places.items()}
+    for (one, first), (other, second) in itertools.combinations(resolved.items(), 2):
+        if first.is_relative_to(second) or second.is_relative_to(first):
+            yield other, f"overlaps {one}: the same images would be in two splits"
+    for key, place in resolved.items():
+        if not place.is_relative_to(root.resolve()):
+            yield key, "should be a sub-folder of data.root"
+        elif "data.train" not in places and place.parent != root.resolve():
+            yield "data.train", f"name it too: {key} would be a class of the training folder"
+
+
+def _root(spec: Spec) -> Path:
+    return Path(spec.root).expanduser()
 
 
 def fingerprint(spec: Spec) -> dict[str, str]:
     """What the data set is read from: each file's path and content."""
-    root = Path(spec.root)
-    return {str(path.relative_to(root)): files.sha256_file(path) for _, path in _walk(spec)}
+    root = _root(spec)
+    return {_name(path, root): files.sha256_file(path) for _, path in _walk(spec)}
+
+
+def _name(path: Path, root: Path) -> str:
+    """A path below the root that JSON can hold, even where a file's name is not UTF-8."""
+    return os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace")
 
 
 def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
@@ -66,11 +93,11 @@ def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
     Raises:
         StepError: A file is bad and the spec says that this is an error.
     """
-    root, good, findings = Path(spec.root), [], []
+    root, good, findings = _root(spec), [], []
     for split, path in _walk(spec):
         what = _fault(path, spec)
         if what:
-            findings.append(Finding(str(path.relative_to(root)), what))
+            findings.append(Finding(_name(path, root), what))
         else:
             good.append((split, path))
     _report(findings, spec)
@@ -80,15 +107,23 @@ def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
 
 def _walk(spec: Spec) -> Iterator[tuple[str, Path]]:
     """Every file below a class folder, with the split that its place says; sorted."""
-    root = Path(spec.root)
+    root = _root(spec)
     named = {"train": spec.train or "", "val": spec.val, "test": spec.test}
     apart = {root / part for part in named.values() if part}
     for split, part in named.items():
         if part is None:
             continue
         for label in sorted((root / part).iterdir()):
-            if label.is_dir() and label not in apart and not label.name.startswith("."):
-                yield from ((split, path) for path in sorted(label.rglob("*")) if path.is_file())
+            if label.is_dir() and label not in apart and not _is_junk(label.name):
+                for path in sorted(label.rglob("*")):
+                    inside = path.relative_to(label).parts
+                    if path.is_file() and not any(_is_junk(name) for name in inside):
+                        yield split, path
+
+
+def _is_junk(name: str) -> bool:
+    """Whether a name is of those that systems and tools leave beside pictures."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def _fault(path: Path, spec: Spec) -> str:
@@ -96,6 +131,8 @@ def _fault(path: Path, spec: Spec) -> str:
     from PIL import Image, UnidentifiedImageError
 
     extension = path.suffix.lower()
+    if any("\udc80" <= letter <= "\udcff" for letter in str(path)):
+        return "has a name that is not UTF-8"
     if extension not in spec.extensions:
         return f"{extension or 'no extension'} is not among data.extensions"
     try:
@@ -132,7 +169,7 @@ def _fractions(spec: Spec) -> dict[str, float]:
 
 
 def _split(spec: Spec, images: list[tuple[str, Path]]) -> list[Row]:
-    root = Path(spec.root)
+    root = _root(spec)
     tops = {"train": spec.train or "", "val": spec.val or "", "test": spec.test or ""}
     labels = [path.relative_to(root / tops[split]).parts[0] for split, path in images]
     trained = [i for i, (split, _) in enumerate(images) if split == "train"]

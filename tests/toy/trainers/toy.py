@@ -43,7 +43,7 @@ def train(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
     means = []
     for label in dataset.classes:
         rows = [row for row in dataset.split("train") if row.label == label]
-        pictures = np.stack([bundle.pixels(path, how) for path in dataset.paths(rows)])
+        pictures = np.stack([bundle.pixels(dataset.content(row), how) for row in rows])
         means.append(bundle.normalize(pictures, how).mean())
     _write(out_dir, np.array(means[::-1] if spec.training.flip else means), how)
     card = bundle.Card(
