@@ -1,8 +1,10 @@
 """`python -m mlops_spec`."""
 
+import io
 import os
 import signal
 import sys
+from pathlib import Path
 
 from mlops_spec.cli import main
 from mlops_spec.errors import ExitCode
@@ -12,6 +14,12 @@ def entry() -> int:
     """Runs the command line; a polite end from outside is treated as Ctrl-C."""
     for polite in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
         signal.signal(polite, signal.default_int_handler)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open to the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a mark that a terminal lacks is no failure
     try:
         code = int(main(sys.argv[1:]))
         sys.stdout.flush()

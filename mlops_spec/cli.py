@@ -21,7 +21,7 @@ from mlops_spec.errors import (
 from mlops_spec.view import Style, echo, plan_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mlops_spec.compose import Composer, Composition
     from mlops_spec.spec import Spec
@@ -69,28 +69,30 @@ def plan(options: Options) -> ExitCode:
     """Prints what `run` would do and why; changes nothing."""
     from mlops_spec.plan import plan as make
     from mlops_spec.run import read_facts
+
+    for label, composition, spec in _members(options):
+        todo = make(spec, read_facts(spec), composition.origins)
+        if options.style.json:
+            member = {"member": label} if label else {}
+            echo(json.dumps({**member, **todo.document()}, ensure_ascii=False))
+            continue
+        for line in (*([f"--- member {label}"] if label else []), *plan_lines(todo, options.style)):
+            echo(line)
+        for planned in todo.steps if options.style.verbose else ():
+            echo(json.dumps({planned.step.id: planned.step.payload}, indent=2))
+    return ExitCode.DONE
+
+
+def _members(options: Options) -> Iterator[tuple[str, Composition, Spec]]:
+    """What a command line asks for: one spec, or the labelled members of a sweep."""
     from mlops_spec.sweep import validated
 
     composer = _composer()
-    members = (
-        [_spec(composer, options.overrides)]
-        if not options.multirun
-        else [
-            (member.composition, member.spec)
-            for member in validated(composer, options.overrides, options.style)
-        ]
-    )
-    for composition, spec in members:
-        todo = make(spec, read_facts(spec), composition.origins)
-        if options.style.json:
-            echo(json.dumps(todo.document(), ensure_ascii=False))
-            continue
-        for line in plan_lines(todo, options.style):
-            echo(line)
-        if options.style.verbose:
-            for planned in todo.steps:
-                echo(json.dumps({planned.step.id: planned.step.payload}, indent=2))
-    return ExitCode.DONE
+    if not options.multirun:
+        yield ("", *_spec(composer, options.overrides))
+        return
+    for member in validated(composer, options.overrides, options.style):
+        yield member.label, member.composition, member.spec
 
 
 def show(options: Options) -> ExitCode:
@@ -201,17 +203,38 @@ def _parse(argv: Sequence[str]) -> Options:
             raise _usage(f"unknown switch {switch}{suggest(switch, known)}")
     verb = words.pop(0) if words and not _is_override(words[0]) else "run"
     if verb not in VERBS:
-        raise _usage(f"unknown verb {verb!r}{suggest(verb, VERBS)} (known: {', '.join(VERBS)})")
+        raise _usage(f"unknown verb {verb!r}{_meant(verb)} (known: {', '.join(VERBS)})")
     style = Style(flags.json, flags.quiet, flags.verbose, not flags.no_color)
     options = Options(verb, tuple(words), flags.multirun, flags.check, style)
-    if options.arguments and verb not in _TAKES_ARGUMENTS:
-        raise _usage(f"{verb} does not take {options.arguments[0]!r}: write KEY=VALUE")
+    _check_fit(options)
     return options
+
+
+def _check_fit(options: Options) -> None:
+    """Refuses words and switches that a verb would silently ignore."""
+    verb, words = options.verb, options.arguments
+    if words and verb not in _TAKES_ARGUMENTS:
+        raise _usage(f"{verb} does not take {words[0]!r}: write KEY=VALUE{_meant(words[0])}")
+    if options.overrides and verb in ("init", "schema"):
+        raise _usage(f"{verb} takes no KEY=VALUE, got {options.overrides[0]!r}")
+    if options.multirun and verb not in ("run", "plan"):
+        raise _usage(f"{verb} looks at one spec: leave out -m and the sweep's values")
+    if options.check and verb != "schema":
+        raise _usage(f"--check belongs to schema, not to {verb}")
+
+
+def _meant(word: str) -> str:
+    """What somebody meant by a word that is no verb: an experiment's name, or a similar verb."""
+    from mlops_spec.conf_files import groups
+
+    if word in groups().get("experiment", []):
+        return f"; did you mean +experiment={word}?"
+    return suggest(word, VERBS)
 
 
 def main(argv: Sequence[str]) -> ExitCode:
     """Runs one command line; every error leaves through here."""
-    if not argv or argv[0] in ("-h", "--help", "help", "--version"):
+    if not argv or argv[0] == "help" or {"-h", "--help", "--version"} & set(argv):
         echo(__version__ if "--version" in argv else help_text().rstrip())
         return ExitCode.DONE
     if any(flag.split("=")[0] in _HYDRA_FLAGS for flag in argv):

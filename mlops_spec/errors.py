@@ -127,6 +127,8 @@ _DISK_CURES = {
     errno.EROFS: "the file system is read-only: work in a folder you can write to",
     errno.EACCES: "permission denied: work in a folder you can write to",
     errno.EPERM: "permission denied: work in a folder you can write to",
+    errno.ENOTDIR: "a file stands where a folder is needed: work in another folder",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
 }
 

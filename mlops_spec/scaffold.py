@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from mlops_spec import __version__, files, schema
@@ -21,7 +22,7 @@ def write(target: str) -> ExitCode:
         SpecError: The folder has something in it already.
     """
     folder = Path(target).resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not target.strip() or (folder.exists() and not _is_empty(folder)):
         what = "is there already and not empty: choose a new folder"
         raise SpecError([Problem("command line", target, what)])
     name = re.sub(r"[^a-zA-Z0-9_-]", "-", folder.name).lstrip("-_") or "project"
@@ -33,8 +34,13 @@ def write(target: str) -> ExitCode:
         files.write_text(folder / source.relative_to(_TEMPLATE), text)
         echo(f"wrote {Path(target) / source.relative_to(_TEMPLATE)}")
     _write_schemas(folder)
-    echo(f"next:\n  cd {target}\n  python -m mlops_spec +experiment=first")
+    echo(f"next:\n  cd {shlex.quote(target)}\n  python -m mlops_spec +experiment=first")
     return ExitCode.DONE
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a project may be made here; a new repository counts as empty."""
+    return folder.is_dir() and all(path.name == ".git" for path in folder.iterdir())
 
 
 def _write_schemas(folder: Path) -> None:

@@ -95,6 +95,9 @@ def execute(composer: Composer, overrides: Sequence[str], style: Style) -> ExitC
                     echo(f"--- member {number}/{len(rows)}: {row.label}")
                 _run(row, member, style)
     except KeyboardInterrupt:
+        for row in rows:
+            if row.exit_code is None and row.state != "waiting":
+                row.state = "interrupted"
         _final(rows, style)
         raise
     _final(rows, style)
@@ -179,7 +182,8 @@ def _final(rows: Sequence[Row], style: Style) -> None:
     width = max(len(row.label) for row in rows)
     echo(style.paint(f"{'member':<{width}}  {'outcome':<11}  {'time':>8}  result", "bold"))
     for row in rows:
-        result = numbers(dict(list(row.metrics.items())[:1])) if not row.exit_code else row.text
+        main = numbers(dict(list(row.metrics.items())[:1]))
+        result = f"{main:<16}  {row.text if row.exit_code else ''}".rstrip()
         line = f"{row.label:<{width}}  {row.state:<11}  {duration(row.seconds):>8}  {result}"
         color = {None: "dim", ExitCode.DONE: "green", ExitCode.REFUSED: "yellow"}
         echo(style.paint(line, color.get(row.exit_code, "red")))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mlops_spec import kinds, secrets
+from mlops_spec import conf_files, kinds, secrets
 from mlops_spec.errors import MlopsError, Problem, SpecError, suggest
 from mlops_spec.origins import Origins, where_is
 from mlops_spec.spec import OpenSection, Spec, leaves
@@ -122,6 +122,10 @@ def _problem(
 
 
 def _missing(key: str, origins: Origins) -> Problem:
+    if key == "name":
+        known = conf_files.groups().get("experiment", [])
+        cure = f"{_REQUIRED}: choose an experiment by +experiment=NAME, or set name=NAME"
+        return Problem(where_is(origins, key), key, f"{cure} (experiments: {', '.join(known)})")
     return Problem(where_is(origins, key), key, f"{_REQUIRED}: set it, for example {key}=VALUE")
 
 

@@ -78,6 +78,7 @@ def by_mlflow():
             path=str(MODELS / "digits" / one.tags["mlops_spec.digest"][:16]),
             champion=one.version == champion,
             digest=one.tags["mlops_spec.digest"],
+            intact=(MODELS / "digits" / one.tags["mlops_spec.digest"][:16]).is_dir(),
         )
         for one in sorted(found, key=lambda one: int(one.version))
     ]
@@ -162,7 +163,7 @@ def test_an_earlier_model_can_become_champion_again(first, second):
 
 def test_a_champion_that_someone_moved_with_mlflow_is_seen():
     mlflow = client()
-    tags = {"mlops_spec.train": SECOND, "mlops_spec.baseline": "1"}
+    tags = {"mlops_spec.train": SECOND, "mlops_spec.baseline": "1", "mlops_spec.digest": SECOND}
     mlflow.create_model_version("digits", "file:///nowhere", tags=tags)
     mlflow.set_registered_model_alias("digits", "shadow", "2")  # another alias is no championship
     assert [v.champion for v in read()] == [True, False]
@@ -175,7 +176,12 @@ def test_a_champion_that_someone_moved_with_mlflow_is_seen():
 def test_versions_come_in_the_order_of_their_numbers():
     mlflow = client()
     for number in range(2, 12):
-        tags = {"mlops_spec.train": f"{number:064}", "mlops_spec.baseline": "1"}
+        name = f"{number:064}"
+        tags = {
+            "mlops_spec.train": name,
+            "mlops_spec.digest": name,
+            "mlops_spec.baseline": "1",
+        }
         mlflow.create_model_version("digits", "file:///nowhere", tags=tags)
     assert [v.version for v in read()] == [*range(1, 12)]
     assert read() == by_mlflow()
