@@ -89,7 +89,7 @@ class ComputeSpec(Section):
 
     kind: Literal["local"]
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
-    devices: Annotated[Int, Field(ge=1)]
+    devices: Annotated[Int, Field(ge=1, le=1)]  # several need distributed training
     environment: dict[str, str]
 
 

@@ -91,6 +91,38 @@ def test_colours_can_be_turned_off(
     assert (b"\x1b[" in shown) == colourful
 
 
+@pytest.mark.parametrize(
+    ("argv", "what"),
+    [
+        (["quickstart"], "did you mean +experiment=quickstart?"),
+        (["plan", "quickstart"], "did you mean +experiment=quickstart?"),
+        (["+experiment=quickstart", "plan"], "did you mean plan?"),
+        (["plan"], "choose an experiment by +experiment=NAME"),
+        (["show", "-m", "+experiment=quickstart", "seed=1,2"], "leave out -m"),
+        (["plan", "--check", "+experiment=quickstart"], "--check belongs to schema"),
+        (["init", "x", "+experiment=quickstart"], "init takes no KEY=VALUE"),
+        (["schema", "foo=1"], "schema takes no KEY=VALUE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_near_miss_is_answered_with_what_was_meant(argv, what, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(argv) == ExitCode.BAD_SPEC
+    assert what in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("argv", [["plan", "--help"], ["run", "-h"], ["help"]])
+def test_help_is_there_wherever_it_is_asked_for(argv, capsys) -> None:
+    assert cli.main(argv) == ExitCode.DONE
+    assert "verbs" in capsys.readouterr().out
+
+
+def test_terminal_without_our_marks_is_no_failure(finished: Project) -> None:
+    done = finished.run("plan", *KINDS, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_reader_that_leaves_early_is_no_error(finished: Project) -> None:
     read, write = os.pipe()
     os.close(read)

@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -265,3 +266,47 @@ def test_the_manifest_is_a_table_for_people_too(root, tmp_path):
         rows = list(csv.DictReader(file))
     assert rows[0].keys() == {"path", "label", "split", "sha256"}
     assert [row["path"] for row in rows] == sorted(row["path"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "what"),
+    [
+        ({"train": "a", "test": "a"}, "data.test", "overlaps data.train"),
+        ({"train": "a", "val": "b", "test": "b"}, "data.test", "overlaps data.val"),
+        ({"train": "a", "val": "a/ants"}, "data.val", "overlaps data.train"),
+        ({"train": "a", "test": "../elsewhere"}, "data.test", "sub-folder of data.root"),
+        ({"val": "a/ants"}, "data.train", "name it too"),
+        ({"train": "a", "test": "c"}, "data.test", "data.test=null draws it"),
+    ],
+)
+def test_folders_that_would_share_images_are_refused(tmp_path, settings, key, what):
+    for name in ("a", "b"):
+        photos(tmp_path / "photos" / name, "ants", "bees", count=2)
+    photos(tmp_path / "elsewhere", "ants", count=2)
+    data = spec(tmp_path / "photos", **settings)
+    found = dict(folder.contradictions(SimpleNamespace(data=data)))
+    assert what in found[key]
+
+
+def test_what_systems_leave_beside_pictures_is_passed_over(root, tmp_path):
+    for name in ("ants/.hidden.png", "ants/Thumbs.db", "__MACOSX/ants/1.png", ".git/x.png"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"junk")
+    dataset = folder.prepare(spec(root), tmp_path / "out")
+    assert dataset.classes == ("ants", "bees")
+    assert len(dataset.rows) == 20
+    assert findings(tmp_path / "out") == {}
+
+
+def test_a_name_that_is_not_utf8_is_left_out_by_name(root, tmp_path):
+    (root / "ants" / "1.png").rename(root / "ants" / os.fsdecode(b"caf\xe9.png"))
+    folder.fingerprint(spec(root))
+    dataset = folder.prepare(spec(root), tmp_path / "out")
+    assert len(dataset.rows) == 19
+    assert findings(tmp_path / "out") == {"ants/caf\\xe9.png": "has a name that is not UTF-8"}
+
+
+def test_home_is_understood(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder.fingerprint(spec("~/photos")) == folder.fingerprint(spec(root))

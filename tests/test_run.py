@@ -95,6 +95,27 @@ def test_world_that_drifted_is_mended(finished: Project) -> None:
     assert (finished.path / "served.txt").exists()
 
 
+def test_step_that_was_repeated_with_another_outcome_is_not_taken_for_the_old_one(
+    finished: Project,
+) -> None:
+    """Training is done anew and gives other weights; what judged the old ones is not reused."""
+    record = finished.result_files()["train"]
+    document = json.loads(record.read_text())
+    record.write_text(json.dumps({**document, "digest": "other"}))
+    assert finished.planned()["evaluate"] == ("run", "train has other outputs now")
+    assert finished.planned()["train"][0] == "reuse"
+
+
+def test_lost_bundle_is_registered_again(finished: Project) -> None:
+    (bundle,) = finished.path.glob(".mlops/models/toy/*")
+    (bundle / "model.json").unlink()
+    assert finished.planned()["register"] == ("run", "its bundle is gone")
+    answer = finished.run("plan", *KINDS, "training.rounds=9")
+    assert answer.returncode == 1
+    assert "the bundle of champion toy 1 is gone" in answer.stderr
+    assert "restore .mlops/models/toy/" in answer.stderr
+
+
 def test_lost_registry_is_registered_again(finished: Project) -> None:
     (finished.path / ".mlops" / "mlflow.db").unlink()
     assert finished.planned()["register"] == ("run", "it is not champion of toy")

@@ -147,6 +147,12 @@ def test_every_occurrence_of_every_secret_is_masked():
     assert text == "*** and ***, ***"
 
 
+def test_a_secret_that_another_value_shadows_is_a_problem_at_its_own_line():
+    origins = {"a.token": [Setting("hunter2", "file.yaml:3"), Setting("", "command line")]}
+    (problem,) = secrets.find({"a": {"token": ""}}, origins)
+    assert (problem.where, problem.key) == ("file.yaml:3", "a.token")
+
+
 def test_a_secret_that_begins_like_another_leaves_no_rest():
     for pair in (["hunter2", "hunter2-and-more"], ["hunter2-and-more", "hunter2"]):
         assert secrets.mask("x hunter2-and-more y", pair) == "x *** y"

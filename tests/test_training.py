@@ -120,6 +120,26 @@ def test_weights_that_can_not_be_downloaded_are_said_with_the_cure(tmp_path) -> 
     assert "Traceback" not in answer.stderr
 
 
+def test_training_that_diverges_is_said_with_the_cure(tmp_path) -> None:
+    words = ("+experiment=quickstart", "training.optimizer=sgd", "training.lr=1e12", *SHORT)
+    answer = Project(tmp_path).run(*words)
+    assert answer.returncode == 5
+    assert "training diverged" in answer.stderr
+    assert "lower training.lr" in answer.stderr
+
+
+def test_damaged_checkpoint_is_left_and_training_starts_again(tmp_path) -> None:
+    project = Project(tmp_path)
+    assert project.run("+experiment=quickstart", *SHORT).returncode == 0
+    record = project.result_files()["train"]
+    (record.parent / "out" / ".checkpoints").mkdir()
+    (record.parent / "out" / ".checkpoints" / "last.ckpt").write_bytes(b"cut off")
+    record.unlink()
+    answer = project.run("+experiment=quickstart", *SHORT)
+    assert "the last checkpoint is damaged" in answer.stdout
+    assert "train: done" in answer.stdout
+
+
 def test_misspelt_backbone_is_said_with_a_suggestion(tmp_path) -> None:
     words = ("+experiment=quickstart", "model.backbone=resnet19", *SHORT)
     answer = Project(tmp_path).run(*words)
