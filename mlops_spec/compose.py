@@ -118,11 +118,17 @@ class Composer:
         problems: list[Problem] = []
         groups: list[str] = []
         values: list[Override] = []
+        seen: set[str] = set()
         for text, override in zip(overrides, self._parse(overrides), strict=True):
             problem = self._problem(override)
             if problem:
                 problems.append(problem)
             elif self._is_group(override):
+                if "experiment" in seen and override.key_or_group == "experiment":
+                    what = "one run has one experiment; of the others, set the keys you need"
+                    problems.append(Problem(COMMAND_LINE, "experiment", what))
+                    continue
+                seen.add(override.key_or_group)
                 plain = override.key_or_group == "experiment" and not text.startswith(("+", "~"))
                 groups.append(f"+{text}" if plain else text)
             else:

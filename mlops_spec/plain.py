@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from mlops_spec.run import Result, View
 
 
-def choose(style: Style) -> View:
-    """The view that fits the style."""
+def choose(style: Style, member: str = "") -> View:
+    """The view that fits the style; `member` is what sets a member of a sweep apart."""
     if style.json:
-        return JsonView()
+        return JsonView(member)
     if style.live:
         from mlops_spec.live import LiveView
 
@@ -89,29 +89,33 @@ class PlainView:
 class JsonView:
     """One JSON document a line, for machines."""
 
+    def __init__(self, member: str = "") -> None:
+        self._shared = {"member": member} if member else {}
+
     def planned(self, plan: Plan, _composition: Composition) -> None:
         """Writes the plan."""
-        _event("plan", plan.document())
+        self._event("plan", plan.document())
 
     def started(self, planned: Planned) -> None:
         """Writes that a step has begun."""
-        _event("started", {"id": planned.step.id, "key": planned.key})
+        self._event("started", {"id": planned.step.id, "key": planned.key})
 
     def line(self, step_id: str, text: str) -> None:
         """Writes a line of a step."""
-        _event("line", {"id": step_id, "text": text})
+        self._event("line", {"id": step_id, "text": text})
 
     def ended(self, result: Result) -> None:
         """Writes a result."""
-        _event("result", asdict(result))
+        self._event("result", asdict(result))
 
     def closed(self, code: ExitCode, run_dir: Path | None) -> None:
         """Writes the exit code and where the record is."""
-        _event("closed", {"exit_code": int(code), "run_dir": str(run_dir) if run_dir else None})
+        where = str(run_dir) if run_dir else None
+        self._event("closed", {"exit_code": int(code), "run_dir": where})
 
     def stop(self) -> None:
         """Lines need no end."""
 
-
-def _event(name: str, document: dict[str, Any]) -> None:
-    echo(json.dumps({"event": name, **document}, ensure_ascii=False))
+    def _event(self, name: str, document: dict[str, Any]) -> None:
+        event = {"event": name, **self._shared, **document}
+        echo(json.dumps(event, ensure_ascii=False))

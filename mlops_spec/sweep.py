@@ -45,6 +45,7 @@ class MemberView:
 
     row: Row
     behind: View | None
+    for_machines: bool = False
 
     def planned(self, plan: Plan, composition: Composition) -> None:
         """The member has a plan."""
@@ -72,7 +73,9 @@ class MemberView:
             self.behind.ended(result)
 
     def closed(self, code: ExitCode, run_dir: Path | None) -> None:
-        """The member is over; the sweep's own table says the rest."""
+        """The member is over; for people the sweep's own table says the rest."""
+        if self.behind and self.for_machines:
+            self.behind.closed(code, run_dir)
 
     def stop(self) -> None:
         """The sweep's table goes on."""
@@ -154,7 +157,7 @@ def _shown(override: str) -> str:
 def _run(row: Row, member: Member, style: Style) -> None:
     """Runs one member; whatever happens to it, the others get their turn."""
     start = time.monotonic()
-    view = MemberView(row, None if style.live else choose(style))
+    view = MemberView(row, None if style.live else choose(style, row.label), style.json)
     try:
         row.exit_code = run.execute(member.composition, member.spec, view)
     except MlopsError as error:

@@ -100,6 +100,7 @@ def test_colours_can_be_turned_off(
         (["plan"], "choose an experiment by +experiment=NAME"),
         (["show", "-m", "+experiment=quickstart", "seed=1,2"], "leave out -m"),
         (["plan", "--check", "+experiment=quickstart"], "--check belongs to schema"),
+        (["show", "+experiment=quickstart", "experiment=ants_bees"], "one run has one experiment"),
         (["init", "x", "+experiment=quickstart"], "init takes no KEY=VALUE"),
         (["schema", "foo=1"], "schema takes no KEY=VALUE"),
     ],

@@ -38,6 +38,9 @@ def test_sweep_of_groups_and_values_in_json(project: Project) -> None:
     answer = project.run(*KINDS, *QUICK, "--json", "-m", "evaluation=floor,mcnemar", "seed=1")
     last = json.loads(answer.stdout.splitlines()[-1])
     assert last["event"] == "sweep"
+    events = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert {event["member"] for event in events[:-1]} == {"evaluation=floor", "evaluation=mcnemar"}
+    assert [event["exit_code"] for event in events if event["event"] == "closed"] == [3, 3]
     assert [member["label"] for member in last["members"]] == [
         *("evaluation=floor", "evaluation=mcnemar"),
     ]
