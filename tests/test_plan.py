@@ -175,7 +175,6 @@ EVERYTHING = {"data", *AFTER_TRAIN}
         ("model.head.dropout=0.5", AFTER_TRAIN),
         ("training.epochs=7", AFTER_TRAIN),
         ("training.augment.rotation=7", AFTER_TRAIN),
-        ("compute.devices=2", AFTER_TRAIN),
         ("compute.accelerator=cpu", AFTER_TRAIN),
         ("data.split_seed=7", EVERYTHING),
         ("data.test_fraction=0.5", EVERYTHING),
