@@ -25,7 +25,7 @@ def entry() -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # `... | head` has seen enough; nothing may be said at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.DONE)
+        return int(ExitCode.INTERRUPTED)  # a run was stopped by it
     return code
 
 

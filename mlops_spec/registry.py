@@ -84,7 +84,7 @@ def read(database: Path, models: Path, model: str) -> list[Version]:
         if digest:
             path = _home(models, model, digest)
             intact = (path / "model.json").exists()
-            known = (train, int(baseline), str(path), bool(champion), digest, intact)
+            known = (train or "", int(baseline or 0), str(path), bool(champion), digest, intact)
             versions.append(Version(version, *known))
         elif champion:
             message = f"the champion of {model}, version {version}, was not registered from here"

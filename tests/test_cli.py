@@ -124,7 +124,7 @@ def test_terminal_without_our_marks_is_no_failure(finished: Project) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_reader_that_leaves_early_is_no_error(finished: Project) -> None:
+def test_reader_that_leaves_early_ends_it_without_a_word(finished: Project) -> None:
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-m", "mlops_spec", "show", *KINDS]
@@ -132,7 +132,7 @@ def test_reader_that_leaves_early_is_no_error(finished: Project) -> None:
         command, cwd=finished.path, stdout=write, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(write)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_check_finds_what_is_not_ready(project: Project, monkeypatch) -> None:

@@ -6,11 +6,16 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from PIL import Image
 from toyproject import Project, copy
+
+from mlops_spec import files
 
 pytestmark = pytest.mark.slow
 
@@ -92,6 +97,44 @@ def test_address_of_another_program_is_left_alone(finished: Project) -> None:
     assert answer.returncode == 5
     assert f"another program listens at 127.0.0.1:{port}" in answer.stderr
     assert "target.port" in answer.stderr
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Answers like a service of ours, and names a process that is none."""
+
+    victim = 0
+
+    def do_GET(self) -> None:
+        body = json.dumps({"pid": self.victim, "digest": "x"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_process_that_a_stranger_names_is_left_alone(
+    finished: Project, monkeypatch, *, noted: bool
+) -> None:
+    with (
+        subprocess.Popen(["sleep", "60"]) as victim,
+        ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as other,
+    ):
+        monkeypatch.setattr(Stranger, "victim", victim.pid)
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        port = other.server_port
+        if noted:  # the number was once that of a service of ours
+            files.write_json(
+                finished.path / f".mlops/services/127.0.0.1-{port}.json", {"pid": victim.pid}
+            )
+        words = ["name=toy", "data=toy", "training=toy", "target=local", f"target.port={port}"]
+        answer = finished.run(*words)
+        alive = victim.poll() is None
+        victim.kill()
+        other.shutdown()
+    assert alive
+    assert answer.returncode == 5
+    assert "another program listens" in answer.stderr
 
 
 def test_model_that_answers_otherwise_never_takes_over(serving) -> None:

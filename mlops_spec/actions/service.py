@@ -156,7 +156,7 @@ def _make_way(host: str, port: int, note: Path) -> None:
 
 def _is_service(pid: int) -> bool:
     """Whether a process is one of ours, where the system can tell."""
+    if not Path("/proc/self").exists():
+        return True
     command = Path(f"/proc/{pid}/cmdline")
-    return not command.parent.parent.joinpath("self").exists() or (
-        command.exists() and b"deployers.scoring" in command.read_bytes()
-    )
+    return command.exists() and b"deployers.scoring" in command.read_bytes()
