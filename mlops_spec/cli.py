@@ -57,12 +57,13 @@ def run(options: Options) -> ExitCode:
     from mlops_spec import sweep
     from mlops_spec.plain import choose
     from mlops_spec.run import execute
+    from mlops_spec.validate import to_run
 
     composer = _composer()
     if options.multirun:
         return sweep.execute(composer, options.overrides, options.style)
     composition, spec = _spec(composer, options.overrides)
-    return execute(composition, spec, choose(options.style))
+    return execute(composition, to_run(spec, composition.origins), choose(options.style))
 
 
 def plan(options: Options) -> ExitCode:
@@ -86,10 +87,12 @@ def plan(options: Options) -> ExitCode:
 def _members(options: Options) -> Iterator[tuple[str, Composition, Spec]]:
     """What a command line asks for: one spec, or the labelled members of a sweep."""
     from mlops_spec.sweep import validated
+    from mlops_spec.validate import to_run
 
     composer = _composer()
     if not options.multirun:
-        yield ("", *_spec(composer, options.overrides))
+        composition, spec = _spec(composer, options.overrides)
+        yield "", composition, to_run(spec, composition.origins)
         return
     for member in validated(composer, options.overrides, options.style):
         yield member.label, member.composition, member.spec
@@ -104,6 +107,14 @@ def show(options: Options) -> ExitCode:
     for key in keys:
         shows.show(key, spec, composition, options.style)
     return ExitCode.DONE
+
+
+def render(options: Options) -> ExitCode:
+    """Writes the documents of a cloud run, logged out; `--check` only compares."""
+    from mlops_spec import rendering
+
+    _, spec = _spec(_composer(), options.overrides)
+    return rendering.write(spec, check=options.check)
 
 
 def schema(options: Options) -> ExitCode:
@@ -133,6 +144,7 @@ VERBS: dict[str, Callable[[Options], ExitCode]] = {
     "run": run,
     "plan": plan,
     "show": show,
+    "render": render,
     "check": check,
     "schema": schema,
     "init": init,
@@ -156,7 +168,7 @@ switches
   --json           for machines, one document a line
   -q, -v           quiet, verbose
   --no-color       plain text (NO_COLOR works too)
-  --check          with schema: only say whether files are stale
+  --check          with schema and render: only say whether files are stale
 
 exit codes
 {codes}
@@ -219,8 +231,8 @@ def _check_fit(options: Options) -> None:
         raise _usage(f"{verb} takes no KEY=VALUE, got {options.overrides[0]!r}")
     if options.multirun and verb not in ("run", "plan"):
         raise _usage(f"{verb} looks at one spec: leave out -m and the sweep's values")
-    if options.check and verb != "schema":
-        raise _usage(f"--check belongs to schema, not to {verb}")
+    if options.check and verb not in ("schema", "render"):
+        raise _usage(f"--check belongs to schema and render, not to {verb}")
 
 
 def _meant(word: str) -> str:

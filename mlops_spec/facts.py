@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops_spec import files, kinds, registry
+from mlops_spec.spec import LocalWorkspace
 
 if TYPE_CHECKING:
     from mlops_spec.registry import Version
@@ -112,9 +113,10 @@ def read(
         finished: The store's records by key.
         latest: The store's last records of this experiment by step id.
     """
+    assert isinstance(spec.workspace, LocalWorkspace), "validate.to_run comes first"
+    database = Path(spec.workspace.database)
     data = kinds.load("data", spec.data.kind)
     target = kinds.load("target", spec.target.kind)
-    database = Path(spec.workspace.database)
     return Facts(
         source=files.sha256_of(data.fingerprint(spec.data)),
         versions=tuple(registry.read(database, MODELS, spec.registered_model)),

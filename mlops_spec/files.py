@@ -40,10 +40,19 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def json_text(document: dict[str, Any]) -> str:
+    """A JSON document for people too."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def versioned(document: dict[str, Any]) -> dict[str, Any]:
+    """A JSON document with its schema version, as `read_json` takes it."""
+    return {"schema_version": SCHEMA_VERSION, **document}
+
+
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Replaces a JSON document, adding its schema version."""
-    versioned = {"schema_version": SCHEMA_VERSION, **document}
-    write_text(path, json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(versioned(document)))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -50,8 +50,12 @@ class UnknownKindError(MlopsError):
 def folders(group: str) -> list[Path]:
     """The folders that hold a group's kinds: the project's own and the installed one."""
     relative = Path(*GROUPS[group].split("."))
-    candidates = [Path.cwd() / relative, _ROOT / relative]
-    return [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
+    return [folder for root in roots() if (folder := root / relative).is_dir()]
+
+
+def roots() -> list[Path]:
+    """Where our packages are looked for: the project's folder first, then the installation."""
+    return list(dict.fromkeys((Path.cwd(), _ROOT)))
 
 
 def names(group: str) -> list[str]:
@@ -114,7 +118,7 @@ def code(module_name: str) -> dict[str, str]:
 
 def _source(name: str) -> Path | None:
     relative = Path(*name.split("."))
-    for root in dict.fromkeys((Path.cwd(), _ROOT)):
+    for root in roots():
         for path in (root / relative.with_suffix(".py"), root / relative / "__init__.py"):
             if path.is_file():
                 return path

@@ -117,6 +117,21 @@ def read(folder: Path) -> Dataset:
     return Dataset(folder / document["root"], tuple(document["classes"]), rows, document["digest"])
 
 
+def collect(folder: Path) -> None:
+    """Puts copies of a prepared data set's images beside its manifest, so that it can travel.
+
+    Raises:
+        StepError: An image is not the file that the manifest lists any more.
+    """
+    dataset = read(folder)
+    if dataset.root.resolve().is_relative_to(folder.resolve()):
+        return
+    for row in dataset.rows:
+        files.write_bytes(folder / "images" / row.path, dataset.content(row))
+    document = files.read_json(folder / "dataset.json")
+    files.write_json(folder / "dataset.json", {**document, "root": "images"})
+
+
 def counts(dataset: Dataset, split: str) -> dict[str, int]:
     """Images per class in one split, in class order."""
     found = Counter(row.label for row in dataset.split(split))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlops_spec import files, kinds, reasons
 from mlops_spec.errors import StateError
 from mlops_spec.facts import MODELS
+from mlops_spec.spec import LocalWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -150,8 +151,8 @@ def local(
 
 def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
     recorded = spec.model_dump(mode="json")
-    data = _data(recorded, spec, facts)
-    train = _train(recorded, spec)
+    data = data_step(spec, facts.source)
+    train = train_step(spec)
     yield data
     yield train
     yield local(
@@ -174,13 +175,16 @@ def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
     yield from _promotion(recorded, spec, facts, keys_of([data, train], facts)["train"])
 
 
-def _data(recorded: dict[str, Any], spec: Spec, facts: Facts) -> Step:
+def data_step(spec: Spec, source: str) -> Step:
+    """Preparing the data set that is read from what `source` is the digest of."""
     code = (f"trainers.datasets.{spec.data.kind}",)
-    source = ["--source", facts.source]
-    return local(spec, "data", source, {"data": recorded["data"]}, code=code)
+    part = {"data": spec.data.model_dump(mode="json")}
+    return local(spec, "data", ["--source", source], part, code=code)
 
 
-def _train(recorded: dict[str, Any], spec: Spec) -> Step:
+def train_step(spec: Spec) -> Step:
+    """Training a bundle on the prepared data set."""
+    recorded = spec.model_dump(mode="json")
     part = {name: recorded[name] for name in ("seed", "model", "training")}
     part["compute"] = {name: recorded["compute"][name] for name in ("accelerator", "devices")}
     code = (f"trainers.{spec.training.kind}",)
@@ -223,6 +227,7 @@ def _rival(versions: Sequence[Version], train: str) -> Version | None:
 
 
 def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> Step:
+    assert isinstance(spec.workspace, LocalWorkspace)
     arguments = [
         *("--bundle", "${{train}}", "--evaluation", "${{evaluate}}"),
         *("--model", spec.registered_model, "--train", train),

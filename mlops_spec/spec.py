@@ -84,7 +84,7 @@ class EvaluationSpec(Section):
     gate: GateSpec
 
 
-class ComputeSpec(Section):
+class LocalCompute(Section):
     """Steps run as processes on this machine."""
 
     kind: Literal["local"]
@@ -93,11 +93,45 @@ class ComputeSpec(Section):
     environment: dict[str, str]
 
 
-class WorkspaceSpec(Section):
+class AzuremlCompute(Section):
+    """Training runs as a job on a cluster of an Azure ML workspace."""
+
+    kind: Literal["azureml"]
+    accelerator: Literal["auto", "cpu", "cuda"]
+    devices: Annotated[Int, Field(ge=1, le=1)]
+    environment: dict[str, str]
+    cluster: Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$")]
+    vm_size: Annotated[str, Field(pattern=r"^Standard_\w+$")]
+    tier: Literal["dedicated", "low_priority"]
+    min_nodes: Annotated[Int, Field(ge=0)]
+    max_nodes: Annotated[Int, Field(ge=1)]
+    idle_seconds: Annotated[Int, Field(ge=60)]
+    image: str
+
+
+ComputeSpec = Annotated[LocalCompute | AzuremlCompute, Field(discriminator="kind")]
+
+
+class LocalWorkspace(Section):
     """Tracking and registry in one sqlite file."""
 
     kind: Literal["local"]
     database: str
+
+
+_GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+
+class AzureWorkspace(Section):
+    """An Azure ML workspace; its name and those of all around it follow from the spec."""
+
+    kind: Literal["azure"]
+    subscription_id: Annotated[str, Field(pattern=_GUID)]
+    location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
+    prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,7}$")]
+
+
+WorkspaceSpec = Annotated[LocalWorkspace | AzureWorkspace, Field(discriminator="kind")]
 
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$")]

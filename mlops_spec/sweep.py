@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mlops_spec import run, secrets
 from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, worst
 from mlops_spec.plain import choose
-from mlops_spec.validate import parse
+from mlops_spec.validate import parse, to_run
 from mlops_spec.view import Row, duration, echo, numbers
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def validated(composer: Composer, overrides: Sequence[str], style: Style) -> lis
         try:
             composition = composer.compose(words)
             spec = parse(composition.values, composition.origins, composition.problems)
-            members.append(Member(label, composition, spec))
+            members.append(Member(label, composition, to_run(spec, composition.origins)))
         except SpecError as error:
             for problem in error.problems:
                 problems.setdefault(problem, []).append(label)

@@ -21,7 +21,7 @@ _REQUIRED = "required"
 T = TypeVar("T", bound=BaseModel)
 
 # Sections that are unions: pydantic adds the chosen kind to the path of an error inside them.
-_UNIONS = {"evaluation.gate"}
+_UNIONS = {"evaluation.gate", "compute", "workspace"}
 
 
 def parse(values: dict[str, Any], origins: Origins, found: Sequence[Problem] = ()) -> Spec:
@@ -50,6 +50,22 @@ def parse(values: dict[str, Any], origins: Origins, found: Sequence[Problem] = (
     problems = [*hidden, *(p for p in (*found, *followed) if p.key not in secret)]
     if spec is None or problems:
         raise SpecError(sorted(dict.fromkeys(problems), key=lambda p: (p.where, p.key)))
+    return spec
+
+
+def to_run(spec: Spec, origins: Origins) -> Spec:
+    """A spec whose steps can be performed from here.
+
+    Raises:
+        SpecError: It names a place for which documents can be rendered, and no more yet.
+    """
+    places = {"compute.kind": spec.compute.kind, "workspace.kind": spec.workspace.kind}
+    elsewhere = [key for key, kind in places.items() if kind != "local"]
+    if elsewhere:
+        what = "is rendered, not run, by this version: python -m mlops_spec render"
+        raise SpecError(
+            [Problem(where_is(origins, key), key, f"{places[key]} {what}") for key in elsewhere]
+        )
     return spec
 
 
@@ -160,6 +176,13 @@ def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:
     if spec.model.resize < size:
         what = f"should be at least model.input_size, {size}, got {spec.model.resize}"
         yield Problem(where_is(origins, "model.resize"), "model.resize", what)
+    if spec.compute.kind == "azureml" and spec.workspace.kind == "local":
+        what = "a cluster belongs to a workspace of its own: workspace=azure"
+        yield Problem(where_is(origins, "workspace.kind"), "workspace.kind", what)
+    for name, value in spec.compute.environment.items() if spec.compute.kind == "azureml" else ():
+        if "${secret:" in value:
+            key = f"compute.environment.{name}"
+            yield Problem(where_is(origins, key), key, "a job can not read this machine's secrets")
     for group in kinds.GROUPS:
         module = kinds.load(group, getattr(spec, group).kind)
         for key, message in getattr(module, "contradictions", lambda _: ())(spec):

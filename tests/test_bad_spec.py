@@ -12,6 +12,8 @@ LINE = "command line"
 CONFIG = shipped("config")
 LAST = len(CONFIG.splitlines()) + 1
 MODEL = shipped("model/small_cnn")
+GUID = "00000000-0000-0000-0000-000000000000"
+CLOUD = ("compute=azureml_cpu", "workspace=azure", f"workspace.subscription_id={GUID}")
 
 
 @pytest.fixture(autouse=True)
@@ -220,6 +222,29 @@ IMPOSSIBLE = {
         ),
         [MINE],
         [(f"{FILE}:5", "data.root", "no folder nowhere")],
+    ),
+    "a cluster of no workspace": (
+        {},
+        [QUICK, "compute=azureml_cpu"],
+        [(at("workspace/local", "kind"), "workspace.kind", "workspace=azure")],
+    ),
+    "a secret of this machine in a job": (
+        {},
+        ["render", QUICK, *CLOUD, "compute.environment.T='${secret:T}'"],
+        [(LINE, "compute.environment.T", "can not read")],
+    ),
+    "a cloud that is rendered only": (
+        {},
+        ["plan", QUICK, *CLOUD],
+        [
+            (at("compute/azureml_cpu", "kind"), "compute.kind", "mlops_spec render"),
+            (at("workspace/azure", "kind"), "workspace.kind", "mlops_spec render"),
+        ],
+    ),
+    "a sweep of it": (
+        {},
+        ["-m", QUICK, "workspace=azure", CLOUD[2], "seed=1,2"],
+        [(at("workspace/azure", "kind"), "workspace.kind", "mlops_spec render")],
     ),
 }
 UNKNOWN = {

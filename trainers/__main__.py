@@ -49,6 +49,8 @@ def data(spec: StepSpec, args: argparse.Namespace) -> Summary:
     dataset = module.prepare(spec.data, args.out)
     if args.source and files.sha256_of(module.fingerprint(spec.data)) != args.source:
         raise StepError("the images changed while they were prepared", "run again")
+    if args.collect:
+        manifest.collect(args.out)
     counts = {split: len(dataset.split(split)) for split in manifest.SPLITS}
     shown = ", ".join(f"{split} {n}" for split, n in counts.items())
     doubtful = manifest.copies(dataset.rows)
@@ -133,6 +135,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     for name in ("data", "bundle", "evaluation", "champion", "database", "models"):
         parser.add_argument(f"--{name}", type=Path, help=f"input: {name}")
     parser.add_argument("--source", help="digest of what the data set is read from")
+    parser.add_argument(
+        "--collect", action="store_true", help="copy the images beside the manifest"
+    )
     parser.add_argument("--model", help="name of the registered model")
     parser.add_argument("--train", help="key of the training step")
     parser.add_argument(

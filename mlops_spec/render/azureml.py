@@ -1,0 +1,123 @@
+"""Azure ML CLI v2 documents: what a training job needs, each usable by `az ml ... create -f`.
+
+Source of the formats: the YAML schemas of the Azure ML CLI v2, which azure-ai-ml loads too.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib.metadata import requires
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
+
+from mlops_spec import files
+from mlops_spec.spec import AzuremlCompute
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlops_spec.spec import Spec
+
+_SCHEMAS = "https://azuremlschemas.azureedge.net/latest"
+# What only the engine needs: a job runs the trainers' command line from a recorded spec.
+_ENGINE_ONLY = {"hydra-core", "omegaconf", "rich"}
+_VERSION = 12  # hexadecimal characters of a digest that name a version
+
+
+def _compute(spec: Spec) -> AzuremlCompute:
+    assert isinstance(spec.compute, AzuremlCompute)
+    return spec.compute
+
+
+def cluster(spec: Spec) -> dict[str, Any]:
+    """The cluster that jobs wait for."""
+    compute = _compute(spec)
+    return {
+        "$schema": f"{_SCHEMAS}/amlCompute.schema.json",
+        "name": compute.cluster,
+        "type": "amlcompute",
+        "size": compute.vm_size,
+        "tier": compute.tier,
+        "min_instances": compute.min_nodes,
+        "max_instances": compute.max_nodes,
+        "idle_time_before_scale_down": compute.idle_seconds,
+    }
+
+
+def environment(spec: Spec) -> dict[str, Any]:
+    """The libraries of a job: this package's own requirements, versioned by their content."""
+    content = {"image": _compute(spec).image, "conda_file": _conda()}
+    return {
+        "$schema": f"{_SCHEMAS}/environment.schema.json",
+        "name": "mlops_spec-train",
+        "version": files.sha256_of(content)[:_VERSION],
+        **content,
+    }
+
+
+def _conda() -> dict[str, Any]:
+    wanted = [text for text in requires("mlops_spec") or [] if _is_for_jobs(Requirement(text))]
+    return {
+        "name": "train",
+        "channels": ["conda-forge"],
+        "dependencies": ["python=3.11", "pip", {"pip": sorted(wanted)}],
+    }
+
+
+def _is_for_jobs(requirement: Requirement) -> bool:
+    extra = requirement.marker is not None and "extra" in str(requirement.marker)
+    return not extra and requirement.name not in _ENGINE_ONLY
+
+
+def data(spec: Spec, payload: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """The prepared data set as an asset whose version follows what it was read from.
+
+    Args:
+        spec: What is wanted.
+        payload: The request that prepares it, which names the digest of what it reads.
+        folder: The prepared data set, relative to the document.
+    """
+    content = [payload["command"], payload["spec"]]
+    return {
+        "$schema": f"{_SCHEMAS}/data.schema.json",
+        "type": "uri_folder",
+        "name": f"{spec.name}-data",
+        "version": files.sha256_of(content)[:_VERSION],
+        "path": folder,
+    }
+
+
+def job(spec: Spec, payload: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A step as a command job: the very command line that would run here.
+
+    Args:
+        spec: What is wanted.
+        payload: The step's request on this machine.
+        inputs: What each placeholder of its command line stands for, as CLI v2 inputs.
+    """
+    compute, libraries = _compute(spec), environment(spec)
+    step_id = payload["command"][3]
+    return {
+        "$schema": f"{_SCHEMAS}/commandJob.schema.json",
+        "type": "command",
+        "display_name": f"{spec.name}-{step_id}",
+        "experiment_name": spec.name,
+        "code": "code",
+        "command": " ".join(_word(word) for word in payload["command"]),
+        "environment": f"azureml:{libraries['name']}:{libraries['version']}",
+        "environment_variables": dict(compute.environment),
+        "compute": f"azureml:{compute.cluster}",
+        "inputs": dict(inputs),
+        "outputs": {"out": {"type": "uri_folder"}},
+    }
+
+
+def _word(word: str) -> str:
+    """A word of a command line for the job's shell, its placeholder in Azure ML's spelling."""
+    name = re.fullmatch(r"\$\{\{(\w+)\}\}", word)
+    if not name:
+        return shlex.quote(word)
+    group = "outputs" if name[1] == "out" else "inputs"
+    return f"${{{{{group}.{name[1]}}}}}"

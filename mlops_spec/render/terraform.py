@@ -1,0 +1,45 @@
+"""The variables that `infra/*.tf` reads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.render import names
+from mlops_spec.spec import AzuremlCompute, AzureWorkspace
+
+if TYPE_CHECKING:
+    from mlops_spec.spec import Spec
+
+_PRIORITY = {"dedicated": "Dedicated", "low_priority": "LowPriority"}
+
+
+def variables(spec: Spec) -> dict[str, Any]:
+    """Everything that `infra/variables.tf` declares, for a spec with an Azure workspace."""
+    workspace = spec.workspace
+    assert isinstance(workspace, AzureWorkspace)
+    return {
+        "subscription_id": workspace.subscription_id,
+        "location": workspace.location,
+        "tags": {"experiment": spec.name, "managed-by": "mlops_spec"},
+        "names": asdict(names.of(spec.name, workspace)),
+        "cluster": _cluster(spec.compute) if isinstance(spec.compute, AzuremlCompute) else None,
+    }
+
+
+def _cluster(compute: AzuremlCompute) -> dict[str, Any]:
+    return {
+        "name": compute.cluster,
+        "vm_size": compute.vm_size,
+        "vm_priority": _PRIORITY[compute.tier],
+        "min_nodes": compute.min_nodes,
+        "max_nodes": compute.max_nodes,
+        "idle": _duration(compute.idle_seconds),
+    }
+
+
+def _duration(seconds: int) -> str:
+    """ISO 8601 as Azure itself writes it, PT10M and not PT600S: another text is a change."""
+    hours, minutes, rest = seconds // 3600, seconds % 3600 // 60, seconds % 60
+    parts = ((hours, "H"), (minutes, "M"), (rest, "S"))
+    return "PT" + "".join(f"{count}{unit}" for count, unit in parts if count)

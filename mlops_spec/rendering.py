@@ -1,0 +1,117 @@
+"""`render`: the documents of a cloud run as files, made logged out, for people and other tools.
+
+rendered/<experiment>/   compute.yml environment.yml data.yml train.yml, the recorded specs of
+                         the two steps, and code/, the packages that a job runs
+infra/<experiment>.tfvars.json
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mlops_spec import files, kinds, plan
+from mlops_spec.errors import ExitCode
+from mlops_spec.origins import display
+from mlops_spec.render import azureml, terraform
+from mlops_spec.view import echo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mlops_spec.plan import Step
+    from mlops_spec.spec import Spec
+
+_RENDERED, _INFRA = Path("rendered"), Path("infra")
+_HEADER = "# Rendered by `python -m mlops_spec render`: change the spec instead.\n"
+
+
+def write(spec: Spec, *, check: bool) -> ExitCode:
+    """Writes the documents that differ; with `check` only says which are stale."""
+    if spec.workspace.kind == "local":
+        echo("nothing to render: workspace=local needs no documents; see workspace=azure")
+        return ExitCode.DONE
+    steps = _steps(spec)
+    made = documents(spec, steps)
+    stale = [p for p, text in made.items() if not p.exists() or p.read_text("utf-8") != text]
+    for path in stale:
+        echo(f"{'stale' if check else 'wrote'} {display(path)}")
+        if not check:
+            files.write_text(path, made[path])
+    if check:
+        return ExitCode.DIFFERENT if stale else ExitCode.DONE
+    if steps:
+        _snapshot(_RENDERED / spec.name / "code")
+    for line in _next(spec, steps):
+        echo(line)
+    return ExitCode.DONE
+
+
+def _steps(spec: Spec) -> tuple[Step, ...]:
+    """The steps around a job: preparing its data here, and training there; none without a job."""
+    if spec.compute.kind == "local":
+        return ()
+    source = files.sha256_of(kinds.load("data", spec.data.kind).fingerprint(spec.data))
+    return plan.data_step(spec, source), plan.train_step(spec)
+
+
+def documents(spec: Spec, steps: Sequence[Step]) -> dict[Path, str]:
+    """Every generated file with its text."""
+    variables = files.json_text(terraform.variables(spec))
+    found = {_INFRA / f"{spec.name}.tfvars.json": variables}
+    if steps:
+        folder = _RENDERED / spec.name
+        found |= {folder / name: text for name, text in _job(spec, *steps)}
+    return found
+
+
+def _job(spec: Spec, prepare: Step, train: Step) -> Iterator[tuple[str, str]]:
+    asset = azureml.data(spec, prepare.payload, "data")
+    inputs = {
+        "spec": {"type": "uri_file", "path": "train.spec.json"},
+        "data": {"type": "uri_folder", "path": f"azureml:{asset['name']}:{asset['version']}"},
+    }
+    yield "compute.yml", _yaml(azureml.cluster(spec))
+    yield "environment.yml", _yaml(azureml.environment(spec))
+    yield "data.yml", _yaml(asset)
+    yield "train.yml", _yaml(azureml.job(spec, train.payload, inputs))
+    for step in (prepare, train):
+        part = files.versioned(step.payload["spec"])
+        yield f"{step.id}.spec.json", files.json_text(part)
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    return _HEADER + yaml.safe_dump(document, sort_keys=False, width=100, allow_unicode=True)
+
+
+def _snapshot(folder: Path) -> None:
+    """The packages that a job runs, the project's own kinds laid over the installed ones."""
+    shutil.rmtree(folder, ignore_errors=True)
+    ignored = shutil.ignore_patterns("__pycache__", "conf", ".*")
+    for name in ("mlops_spec", "trainers", "deployers"):
+        for root in reversed(kinds.roots()):
+            if (root / name).is_dir():
+                shutil.copytree(root / name, folder / name, ignore=ignored, dirs_exist_ok=True)
+
+
+def _next(spec: Spec, steps: Sequence[Step]) -> Iterator[str]:
+    """What a person does with the documents, in order."""
+    yield "by hand, in this folder:"
+    if any(_INFRA.glob("*.tf")):
+        yield f"  terraform -chdir=infra apply -var-file={spec.name}.tfvars.json"
+    if not steps:
+        return
+    folder = _RENDERED / spec.name
+    places = {"${{spec}}": str(folder / "data.spec.json"), "${{out}}": str(folder / "data")}
+    words = [places.get(word, word) for word in steps[0].payload["command"]]
+    yield f"  {shlex.join(words)} --collect"
+    named = terraform.variables(spec)["names"]
+    defaults = f"group={named['resource_group']} workspace={named['workspace']}"
+    yield f"  az configure --defaults {defaults}"
+    for noun in ("compute", "environment", "data", "job"):
+        document = "train" if noun == "job" else noun
+        yield f"  az ml {noun} create -f {folder / document}.yml"

@@ -1,0 +1,240 @@
+"""The documents of a cloud run: rendered logged out, loaded by Azure's own SDK, really runnable."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from project import shipped_composer
+from toyproject import Project, environment
+
+from mlops_spec import manifest, rendering
+from mlops_spec.cli import main
+from mlops_spec.render import names, terraform
+from mlops_spec.spec import AzureWorkspace
+from mlops_spec.validate import parse
+
+SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
+CLOUD = ("compute=azureml_cpu", "workspace=azure", f"workspace.subscription_id={SUBSCRIPTION}")
+# Azure's rules for the names of its services
+RULES = {
+    "resource_group": r"[\w.()-]{1,89}[\w()-]",
+    "workspace": r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}",
+    "storage_account": r"[a-z0-9]{3,24}",
+    "key_vault": r"(?=.{3,24}$)[a-zA-Z](-?[a-zA-Z0-9])+",
+    "container_registry": r"[a-zA-Z0-9]{5,50}",
+    "log_analytics": r"[a-zA-Z0-9][a-zA-Z0-9-]{2,61}[a-zA-Z0-9]",
+    "application_insights": r"[\w.()-]{1,254}[\w()-]",
+}
+# A process in which neither the engine's libraries nor Azure's can be imported
+BARE = (
+    "import runpy, sys; sys.modules.update(dict.fromkeys(['hydra', 'omegaconf', 'azure']));"
+    "sys.argv[0] = 'trainers'; runpy.run_module('trainers', run_name='__main__', alter_sys=True)"
+)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def spec(*overrides):
+    composition = shipped_composer().compose(["+experiment=quickstart", *CLOUD, *overrides])
+    return parse(composition.values, composition.origins, composition.problems)
+
+
+def documents(wanted):
+    made = rendering.documents(wanted, rendering._steps(wanted))
+    return {path.name: text for path, text in made.items()}
+
+
+def workspace(prefix="mlops", subscription=SUBSCRIPTION):
+    return AzureWorkspace(
+        kind="azure", subscription_id=subscription, location="westeurope", prefix=prefix
+    )
+
+
+@pytest.mark.parametrize("experiment", ["a", "quickstart", "Dogs_and-Cats", "x" * 63, "0_-9"])
+@pytest.mark.parametrize("prefix", ["m", "mlops", "abcdefgh"])
+def test_every_name_keeps_the_rules_of_its_service(experiment, prefix):
+    made = vars(names.of(experiment, workspace(prefix)))
+    assert made.keys() == RULES.keys()
+    for service, name in made.items():
+        assert re.fullmatch(RULES[service], name), f"{service}: {name}"
+
+
+def test_names_are_told_apart_where_they_must_be():
+    long = "stanford_dogs_resnext_"
+    several = [
+        names.of(f"{long}50", workspace()),
+        names.of(f"{long}101", workspace()),
+        names.of(f"{long}50", workspace(prefix="other")),
+        names.of(f"{long}50", workspace(subscription=SUBSCRIPTION.replace("1", "9"))),
+    ]
+    for service in RULES:
+        assert len({getattr(one, service) for one in several}) == 4
+    upper = names.of("x", workspace(subscription=SUBSCRIPTION.replace("1", "A")))
+    assert names.of("x", workspace(subscription=SUBSCRIPTION.replace("1", "a"))) == upper
+
+
+def test_the_spec_decides_what_the_documents_say():
+    made = documents(spec("compute.max_nodes=5", "compute.tier=dedicated", "training.lr=0.5"))
+    cluster = yaml.safe_load(made["compute.yml"])
+    assert (cluster["max_instances"], cluster["tier"]) == (5, "dedicated")
+    variables = json.loads(made["quickstart.tfvars.json"])
+    assert variables["cluster"]["vm_priority"] == "Dedicated"
+    assert variables["cluster"]["max_nodes"] == 5
+    assert json.loads(made["train.spec.json"])["training"]["lr"] == 0.5
+    job = yaml.safe_load(made["train.yml"])
+    environment, data = (yaml.safe_load(made[f"{n}.yml"]) for n in ("environment", "data"))
+    assert job["environment"] == f"azureml:{environment['name']}:{environment['version']}"
+    assert job["inputs"]["data"]["path"] == f"azureml:{data['name']}:{data['version']}"
+    assert job["compute"] == f"azureml:{cluster['name']}"
+
+
+def test_versions_of_assets_follow_their_content_and_nothing_else():
+    def versions(*overrides):
+        made = documents(spec(*overrides))
+        return [yaml.safe_load(made[f"{n}.yml"])["version"] for n in ("environment", "data")]
+
+    environment, data = versions()
+    assert versions("training.lr=0.5") == [environment, data]
+    assert versions("data.split_seed=1")[0] == environment
+    assert versions("data.split_seed=1")[1] != data
+    assert versions("compute.image=another")[0] != environment
+
+
+def test_a_job_has_what_the_trainers_need_and_not_what_only_the_engine_needs():
+    conda = yaml.safe_load(documents(spec())["environment.yml"])["conda_file"]
+    wanted = {re.split(r"[<>=]", text)[0] for text in conda["dependencies"][-1]["pip"]}
+    assert {"torch", "pydantic", "onnxruntime"} <= wanted
+    assert not {"hydra-core", "omegaconf", "azure-ai-ml", "pytest", "flask"} & wanted
+
+
+def test_without_a_cluster_there_is_infrastructure_and_no_job():
+    wanted = spec("compute=local")
+    assert documents(wanted).keys() == {"quickstart.tfvars.json"}
+    assert terraform.variables(wanted)["cluster"] is None
+
+
+def test_render_writes_what_check_then_finds_current(tmp_path, capsys):
+    argv = ["render", "+experiment=quickstart", *CLOUD]
+    assert main([*argv, "--check"]) == 4
+    assert list(tmp_path.iterdir()) == []
+    assert main(argv) == 0
+    assert "az ml job create -f rendered/quickstart/train.yml" in capsys.readouterr().out
+    assert main([*argv, "--check"]) == 0
+    assert main([*argv, "--check", "training.lr=0.5"]) == 4
+    assert capsys.readouterr().out == "stale rendered/quickstart/train.spec.json\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(600, "PT10M"), (90, "PT1M30S"), (3600, "PT1H"), (7325, "PT2H2M5S")]
+)
+def test_durations_are_written_as_azure_writes_them(seconds, text):
+    assert terraform.variables(spec(f"compute.idle_seconds={seconds}"))["cluster"]["idle"] == text
+
+
+def test_a_local_spec_has_nothing_to_render(tmp_path, capsys):
+    assert main(["render", "+experiment=quickstart"]) == 0
+    assert "nothing to render" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def prepared(project: Project, *words: str) -> dict:
+    """Renders, prepares the data with the printed command line, and returns the job."""
+    answer = project.run("render", *words, *CLOUD)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    command = next(line for line in answer.stdout.splitlines() if " trainers data " in line)
+    subprocess.run(
+        [sys.executable, *command.split()[1:]], cwd=project.path, check=True, env=environment()
+    )
+    (path,) = project.path.glob("rendered/*/train.yml")
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+def run_job(project: Project, job: dict) -> Path:
+    """Runs a job's command line as the cloud would: from its code and inputs alone."""
+    (folder,) = project.path.glob("rendered/*")
+    out = project.path / "job"
+    places = {
+        "${{inputs.spec}}": str(folder / job["inputs"]["spec"]["path"]),
+        "${{inputs.data}}": str(folder / "data"),
+        "${{outputs.out}}": str(out),
+    }
+    words = [places.get(word, word) for word in job["command"].split()]
+    assert words[:3] == ["python", "-m", "trainers"]
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, *words[3:]],
+        cwd=folder / job["code"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_a_rendered_job_trains_a_projects_own_kinds_without_the_engines_libraries(project):
+    """The project is a folder of toy kinds; its data lies elsewhere until it is collected."""
+    job = prepared(project, "name=toy", "data=toy", "training=toy")
+    (project.path / "trainers").rename(project.path / "moved")  # the snapshot stands alone
+    assert (run_job(project, job) / "model.json").is_file()
+
+
+def test_collected_images_travel_with_their_manifest(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    rows = []
+    for number in range(6):
+        path = images / f"{number}.bin"
+        path.write_bytes(bytes([number]))
+        split, label = ("train", "val", "test")[number % 3], "ab"[number % 2]
+        rows.append(manifest.Row(path.name, label, split, manifest.files.sha256_file(path)))
+    folder = tmp_path / "prepared"
+    before = manifest.write(folder, images, rows)
+    manifest.collect(folder)
+    folder.rename(tmp_path / "elsewhere")
+    for path in images.iterdir():
+        path.unlink()
+    after = manifest.read(tmp_path / "elsewhere")
+    assert (after.rows, after.digest) == (before.rows, before.digest)
+    assert [after.content(row) for row in after.rows] == [bytes([i]) for i in range(6)]
+
+
+@pytest.mark.slow
+def test_a_rendered_job_trains_the_quickstart(tmp_path):
+    project = Project(tmp_path)
+    job = prepared(project, "+experiment=quickstart", "training.epochs=1")
+    assert (run_job(project, job) / "model.onnx").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the SDK's own, about its own libraries
+def test_azures_own_sdk_loads_every_document():
+    try:
+        from azure.ai import ml
+    except ImportError:
+        pytest.skip("LOUD: azure-ai-ml is not installed: pip install 'mlops_spec[azure]'")
+    assert main(["render", "+experiment=quickstart", *CLOUD]) == 0
+    Path("rendered/quickstart/data").mkdir()
+    folder = Path("rendered/quickstart")
+    loaders = {
+        "compute": ml.load_compute,
+        "environment": ml.load_environment,
+        "data": ml.load_data,
+        "train": ml.load_job,
+    }
+    assert {path.stem for path in folder.glob("*.yml")} == loaders.keys()
+    for name, load in loaders.items():
+        entity = load(folder / f"{name}.yml")
+        if hasattr(entity, "_validate"):
+            assert entity._validate().passed, entity._validate().error_messages
+    path = folder / "train.yml"
+    path.write_text(path.read_text("utf-8").replace("compute:", "compoot:"), "utf-8")
+    with pytest.raises(Exception, match="compoot"):  # the SDK would have said so
+        ml.load_job(path)
