@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mlops_spec.view import MARKS, closing_lines, duration, echo, said, settings_lines
+from mlops_spec.view import MARKS, closing_lines, duration, echo, said, settings_lines, unread_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ class LiveView:
         self._rows: dict[str, tuple[str, str, str, str]] = {}  # id -> state, where, time, text
         self._running: tuple[str, float, str] | None = None  # id, start, last line
         self._live: Live | None = None
-        self._errors: list[str] = []
+        self._remarks: list[str] = []
         self._planned: tuple[Plan, Composition] | None = None
 
     def planned(self, plan: Plan, composition: Composition) -> None:
@@ -60,7 +60,9 @@ class LiveView:
         _, where, _, _ = self._rows[result.id]
         first, *more = result.error.splitlines() or [""]
         if more:
-            self._errors += [f"{result.id}: {first}", *more]
+            self._remarks += [f"{result.id}: {first}", *more]
+        assert self._planned
+        self._remarks += unread_lines(result, self._planned[1])
         taken = duration(result.seconds) if result.seconds else ""
         self._rows[result.id] = (result.status, where, taken, first or said(result))
 
@@ -68,7 +70,7 @@ class LiveView:
         """Says how it ended and what to try next."""
         assert self._planned
         plan, composition = self._planned
-        for line in (*self._errors, *closing_lines(code, plan, composition.overrides, run_dir)):
+        for line in (*self._remarks, *closing_lines(code, plan, composition.overrides, run_dir)):
             echo(line)
 
     def stop(self) -> None:

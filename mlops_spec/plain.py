@@ -16,6 +16,7 @@ from mlops_spec.view import (
     plan_lines,
     said,
     settings_lines,
+    unread_lines,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ class PlainView:
             time_taken = f" in {duration(result.seconds)}" if result.seconds else ""
             text = f"{result.id}: {result.status}{time_taken}: {said(result)}".rstrip(": ")
             echo(self.style.paint(text, MARKS[result.status][1]))
+        assert self._planned
+        for line in unread_lines(result, self._planned[1]):
+            echo(self.style.paint(line, "yellow"), sys.stderr)
 
     def closed(self, code: ExitCode, run_dir: Path | None) -> None:
         """Prints the end of a run and what to try next."""

@@ -7,7 +7,7 @@ import shutil
 import time
 import traceback
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO
 from mlops_spec import actions, facts, files, store
 from mlops_spec.errors import ExitCode, MlopsError, from_os_error
 from mlops_spec.facts import Facts, Record
+from mlops_spec.origins import where_is
 from mlops_spec.plan import Plan, Planned, plan
+from mlops_spec.view import is_chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlops_spec.actions import Outcome
     from mlops_spec.compose import Composition
+    from mlops_spec.origins import Origins
     from mlops_spec.spec import Spec
 
 RUNS = Path("runs")
@@ -31,7 +34,8 @@ RUNS = Path("runs")
 class Result:
     """What happened to a step.
 
-    `status` is one of done, reused, refused, failed, skipped, interrupted; `seconds` is wall time.
+    `status` is one of done, reused, refused, failed, skipped, interrupted; `seconds` is wall time;
+    `unread` are keys that the experiment or the command line set and the step did not look at.
     """
 
     id: str
@@ -41,6 +45,7 @@ class Result:
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
+    unread: tuple[str, ...] = ()
 
 
 class View(Protocol):
@@ -86,7 +91,7 @@ def execute(composition: Composition, spec: Spec, view: View) -> ExitCode:
             stack.callback(view.stop)
             log = stack.enter_context(_Log.open(run_dir)) if run_dir else None
             view.planned(todo, composition)
-            results = _apply(todo, now, view, log)
+            results = _apply(todo, now, view, log, composition.origins)
         if run_dir:
             _copy_report(todo, results, run_dir)
         code = _exit_code(results)
@@ -147,11 +152,13 @@ class _Log:
         self.line(result.id, " ".join(filter(None, said)))
 
 
-def _apply(todo: Plan, now: Facts, view: View, log: _Log | None) -> list[Result]:
+def _apply(todo: Plan, now: Facts, view: View, log: _Log | None, origins: Origins) -> list[Result]:
     """Performs the plan that was shown, in order; a failure skips only what needs it."""
     results: dict[str, Result] = {}
 
     def note(result: Result) -> None:
+        chosen = (key for key in result.unread if is_chosen(where_is(origins, key)))
+        result = replace(result, unread=tuple(chosen))
         results[result.id] = result
         view.ended(result)
         if log:
@@ -215,7 +222,8 @@ def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: _Lo
             log.line(step.id, traceback.format_exc())
         return Result(step.id, planned.key, "failed", seconds=seconds, error=_clear(error))
     status = "refused" if outcome.refused else "done"
-    return Result(step.id, planned.key, status, outcome.text, outcome.metrics, seconds)
+    said = (outcome.text, outcome.metrics, seconds)
+    return Result(step.id, planned.key, status, *said, unread=outcome.unread)
 
 
 def _clear(error: Exception) -> str:

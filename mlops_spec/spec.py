@@ -28,6 +28,21 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def __getattribute__(self, name: str) -> Any:
+        if _reads is not None:
+            _reads.add((id(self), name))
+        return super().__getattribute__(name)
+
+
+# (section, attribute) asked for since `note_reads`; None while nobody wants to know
+_reads: set[tuple[int, str]] | None = None
+
+
+def note_reads() -> None:
+    """From here on it is noted which values of a spec anybody asks for."""
+    global _reads  # noqa: PLW0603 - one process performs one step
+    _reads = set()
+
 
 class OpenSection(Section):
     """A section whose `kind` names the module that understands it, by its own `Spec`."""
@@ -192,6 +207,22 @@ def read_step_spec(path: Path) -> StepSpec:
         module = kinds.load(group, document[group]["kind"])
         document[group] = module.Spec.model_validate(document[group])
     return StepSpec.model_validate(document)
+
+
+def unread(whole: Section, prefix: str = "") -> Iterator[str]:
+    """Dotted keys below a section that nobody asked for since `note_reads`.
+
+    Dumping one section reads all of it; dumping the whole is how it is recorded. `kind` is read
+    to find who reads the rest.
+    """
+    seen = _reads or set()
+    for name in type(whole).model_fields:
+        value = whole.__dict__[name]
+        if isinstance(value, Section):
+            if (id(value), "model_dump") not in seen:
+                yield from unread(value, f"{prefix}{name}.")
+        elif value is not None and name != "kind" and (id(whole), name) not in seen:
+            yield f"{prefix}{name}"
 
 
 def leaves(values: object, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from mlops_spec.errors import ExitCode
+from mlops_spec.origins import where_is
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,6 +111,13 @@ def settings_lines(composition: Composition, style: Style) -> Iterator[str]:
         if is_chosen(last.where) and not isinstance(last.value, dict):
             text = yaml_text(last.value)
             yield f"  {key} = {text}  " + style.paint(f"({last.where})", "dim")
+
+
+def unread_lines(result: Result, composition: Composition) -> Iterator[str]:
+    """A warning for each key that was set and that the step did not look at."""
+    for key in result.unread:
+        where = where_is(composition.origins, key)
+        yield f"{result.id}: warning: nothing read {key} ({where})"
 
 
 def is_chosen(where: str) -> bool:

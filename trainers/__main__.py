@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from mlops_spec import evaluation, files, gate, kinds, manifest, registry
 from mlops_spec.errors import MlopsError, StepError, from_os_error
-from mlops_spec.spec import read_step_spec
+from mlops_spec.spec import note_reads, read_step_spec, unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -155,8 +155,11 @@ def main(argv: Sequence[str]) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         # An earlier process that lost its parent may still be leaving the same folder.
         with FileLock(f"{args.out}.lock", timeout=30):
-            summary = _VERBS[args.verb](read_step_spec(args.spec), args)
-            files.write_json(args.out / "summary.json", vars(summary))
+            spec = read_step_spec(args.spec)
+            note_reads()
+            summary = _VERBS[args.verb](spec, args)
+            document = {**vars(summary), "unread": list(unread(spec))}
+            files.write_json(args.out / "summary.json", document)
     except MlopsError as error:
         return _fail(error)
     except OSError as error:

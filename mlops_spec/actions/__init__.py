@@ -35,11 +35,12 @@ class Context:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a step: a sentence, metrics, and whether it refused."""
+    """What came of a step: a sentence, metrics, whether it refused, keys that it did not read."""
 
     text: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     refused: bool = False
+    unread: tuple[str, ...] = ()
 
 
 Action = Callable[["Step", Context], Outcome]

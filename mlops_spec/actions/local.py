@@ -42,7 +42,8 @@ def run(step: Step, context: Context) -> Outcome:
     if code != 0:
         raise _failure(code, list(last), context)
     summary = files.read_json(context.folder / "out" / "summary.json")
-    return Outcome(summary["text"], summary["metrics"], summary["refused"])
+    unread = tuple(summary["unread"])
+    return Outcome(summary["text"], summary["metrics"], summary["refused"], unread)
 
 
 def command(step: Step, context: Context) -> list[str]:

@@ -1,0 +1,57 @@
+"""A key that was set and that nothing read is said: somebody thinks that it has an effect."""
+
+import json
+
+import pytest
+from toyproject import KINDS, Project
+
+from mlops_spec import spec
+from mlops_spec.spec import Section
+
+
+class Inner(Section):
+    kind: str
+    one: int
+    two: int
+
+
+class Whole(Section):
+    left: Inner
+    right: Inner
+    absent: Inner | None = None
+    seed: int = 0
+
+
+@pytest.fixture
+def whole(monkeypatch):
+    monkeypatch.setattr(spec, "_reads", None)
+    inner = {"kind": "x", "one": 1, "two": 2}
+    made = Whole.model_validate({"left": inner, "right": inner})
+    spec.note_reads()
+    return made
+
+
+def test_what_nobody_asked_for_is_unread(whole):
+    assert whole.left.one == 1
+    assert list(spec.unread(whole)) == ["left.two", "right.one", "right.two", "seed"]
+
+
+def test_a_section_that_is_dumped_is_read_and_the_whole_is_only_recorded(whole):
+    assert whole.model_dump()["seed"] == 0
+    assert whole.left.model_dump() == {"kind": "x", "one": 1, "two": 2}
+    assert list(spec.unread(whole)) == ["right.one", "right.two", "seed"]
+
+
+def test_a_key_of_the_command_line_that_nothing_read_is_a_warning(project: Project) -> None:
+    """The toy trainer has no head; that no preset asked for one is nothing to warn of."""
+    answer = project.run(*KINDS, "model.head.hidden=7", "training.rounds=1")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.stderr == "train: warning: nothing read model.head.hidden (command line)\n"
+    (results,) = project.path.glob("runs/*/results.jsonl")
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    unread = {row["id"]: row["unread"] for row in rows if row["unread"]}
+    assert unread == {"train": ["model.head.hidden"]}
+
+
+def test_what_was_read_in_another_run_is_not_judged_again(finished: Project) -> None:
+    assert "warning" not in finished.run(*KINDS, "target.note=other.txt").stderr
