@@ -1,13 +1,20 @@
+from pathlib import Path
+
 import pytest
+from filelock import FileLock
 from toyproject import KINDS, Project, copy, make
 
 
 @pytest.fixture(scope="session")
-def _finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = make(tmp_path_factory.mktemp("finished") / "project")
-    answer = project.run(*KINDS)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return project
+def _finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """Made once for all the processes that share a test run."""
+    own = tmp_path_factory.getbasetemp()
+    path = Path(own if worker_id == "master" else own.parent) / "finished"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            answer = make(path).run(*KINDS)
+            assert answer.returncode == 0, answer.stdout + answer.stderr
+    return Project(path)
 
 
 @pytest.fixture

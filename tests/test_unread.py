@@ -42,13 +42,14 @@ def test_a_section_that_is_dumped_is_read_and_the_whole_is_only_recorded(whole):
     assert list(spec.unread(whole)) == ["right.one", "right.two", "seed"]
 
 
-def test_a_key_of_the_command_line_that_nothing_read_is_a_warning(project: Project) -> None:
+def test_a_key_of_the_command_line_that_nothing_read_is_a_warning(finished: Project) -> None:
     """The toy trainer has no head; that no preset asked for one is nothing to warn of."""
-    answer = project.run(*KINDS, "model.head.hidden=7", "training.rounds=1")
+    before = {*finished.path.glob("runs/*")}
+    answer = finished.run(*KINDS, "model.head.hidden=7", "evaluation=floor")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert answer.stderr == "train: warning: nothing read model.head.hidden (command line)\n"
-    (results,) = project.path.glob("runs/*/results.jsonl")
-    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    (run,) = {*finished.path.glob("runs/*")} - before
+    rows = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
     unread = {row["id"]: row["unread"] for row in rows if row["unread"]}
     assert unread == {"train": ["model.head.hidden"]}
 
