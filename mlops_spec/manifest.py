@@ -35,10 +35,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Finding:
-    """A file that did not become a row, and why."""
+    """What was noticed about a file or a class, and which check of the data set noticed it."""
 
     path: str
     what: str
+    check: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,14 @@ def write(
         folder: Where the manifest goes.
         root: What the rows' paths are relative to; inside `folder` or anywhere on this machine.
         rows: The images; their order does not matter.
-        findings: Files left out.
+        findings: What was noticed; copies of a picture that are not among them are added.
 
     Raises:
         MlopsError: A split or a class would be empty.
     """
     ordered = tuple(sorted(rows))
+    told = {finding.path for finding in findings}
+    noticed = [*findings, *(f for f in copies(ordered) if f.path not in told)]
     classes = tuple(sorted({row.label for row in ordered}))
     _check(ordered, classes)
     text = io.StringIO()
@@ -103,7 +106,7 @@ def write(
             "classes": classes,
             "digest": dataset.digest,
             "counts": {split: counts(dataset, split) for split in SPLITS},
-            "findings": [vars(finding) for finding in (*findings, *copies(ordered))],
+            "findings": [vars(finding) for finding in noticed],
         },
     )
     return dataset
@@ -171,27 +174,40 @@ def copies(rows: Sequence[Row]) -> list[Finding]:
     return found
 
 
-def stratified(labels: Sequence[str], fractions: dict[str, float], seed: int) -> list[str]:
+def stratified(
+    labels: Sequence[str],
+    fractions: dict[str, float],
+    seed: int,
+    groups: Sequence[str] | None = None,
+) -> list[str]:
     """Assigns images to splits, each class in the same proportions.
 
     Args:
         labels: The class of each image.
         fractions: Share of all images for each split but `train`, which takes the rest.
         seed: Of the shuffle within each class.
+        groups: What each image belongs to, such as its subject: a group is never divided, counts
+            for the class of its first image, and makes the proportions as exact as its size allows.
 
     Returns:
         The split of each image.
     """
     import random
 
+    units: dict[object, list[int]] = {}
+    for i in range(len(labels)):
+        units.setdefault(groups[i] if groups else i, []).append(i)
+    by_label: dict[str, list[list[int]]] = {}
+    for unit in units.values():
+        by_label.setdefault(labels[unit[0]], []).append(unit)
     assigned = ["train"] * len(labels)
-    for label in sorted(set(labels)):
-        members = [i for i, other in enumerate(labels) if other == label]
+    for label, members in sorted(by_label.items()):
         random.Random(f"{seed}/{label}").shuffle(members)  # noqa: S311 - a split is no secret
-        start = 0
-        for split, fraction in fractions.items():
-            end = start + round(fraction * len(members))
-            for i in members[start:end]:
-                assigned[i] = split
-            start = end
+        size = sum(map(len, members))
+        names = [split for split, share in fractions.items() for _ in range(round(share * size))]
+        position = 0
+        for unit in members:
+            for i in unit:
+                assigned[i] = names[position] if position < len(names) else "train"
+            position += len(unit)
     return assigned

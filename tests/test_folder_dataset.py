@@ -18,6 +18,20 @@ from trainers.datasets import folder
 ANTS_BEES = Path(__file__).resolve().parents[2] / "shared" / "data" / "ants_bees"
 
 
+CHECKS = {
+    "unreadable": "skip",
+    "mislabelled": "skip",
+    "duplicates": "ignore",
+    "near_duplicates": "ignore",
+    "leaks": "error",
+    "conflicts": "error",
+    "small_classes": "ignore",
+    "min_images": 1,
+    "near_distance": 10,
+    "max_pixels": 10_000,
+}
+
+
 def spec(root, **changes):
     made = {
         "kind": "folder",
@@ -28,11 +42,11 @@ def spec(root, **changes):
         "val_fraction": 0.2,
         "test_fraction": 0.2,
         "split_seed": 0,
+        "group": None,
         "extensions": (".jpg", ".jpeg", ".png"),
-        "max_pixels": 10_000,
-        "bad_files": "skip",
     }
-    return folder.Spec.model_validate({**made, **changes})
+    given = {name: changes.pop(name) for name in CHECKS.keys() & changes.keys()}
+    return folder.Spec.model_validate({**made, **changes, "checks": {**CHECKS, **given}})
 
 
 def photos(root, *labels, count=10):
@@ -114,9 +128,9 @@ def test_another_seed_splits_otherwise(root, tmp_path):
 
 
 def test_pictures_in_deeper_folders_and_loud_names_count(root, tmp_path):
-    for name in ("ants/more/deep.png", "bees/LOUD.PNG"):
+    for grey, name in enumerate(("ants/more/deep.png", "bees/LOUD.PNG")):
         (root / name).parent.mkdir(exist_ok=True)
-        Image.new("L", (5, 5), 7).save(root / name, "PNG")
+        Image.new("L", (5, 5), grey).save(root / name, "PNG")
     dataset = folder.prepare(spec(root), tmp_path / "out")
     labels = {row.path: row.label for row in dataset.rows}
     assert labels["ants/more/deep.png"] == "ants"
@@ -190,7 +204,7 @@ BAD = {
     "a large picture": (
         "a.png",
         lambda p: noise((101, 100)).save(p),
-        "has 101 x 100 pixels, more than data.max_pixels",
+        "has 101 x 100 pixels, more than data.checks.max_pixels",
     ),
 }
 
@@ -225,14 +239,21 @@ def test_several_bad_files_are_all_named(root, tmp_path):
 def test_bad_files_can_be_an_error(root, tmp_path):
     bomb(root / "ants" / "a.png")
     (root / "bees" / "z.txt").write_text("notes")
-    with pytest.raises(StepError, match=r"2 bad file\(s\), the first: ants/a\.png") as error:
-        folder.prepare(spec(root, bad_files="error"), tmp_path / "out")
-    assert "set data.bad_files=skip" in str(error.value)
+    with pytest.raises(StepError, match=r"2 unreadable; the first: ants/a\.png") as error:
+        folder.prepare(spec(root, unreadable="error"), tmp_path / "out")
+    assert "set data.checks.unreadable=skip" in str(error.value)
     assert not (tmp_path / "out").exists()
 
 
 def test_good_files_are_no_error(root, tmp_path):
-    assert len(folder.prepare(spec(root, bad_files="error"), tmp_path / "out").rows) == 20
+    assert (
+        len(
+            folder.prepare(
+                spec(root, unreadable="error", mislabelled="error"), tmp_path / "out"
+            ).rows
+        )
+        == 20
+    )
 
 
 def test_a_folder_of_bad_files_only_is_refused(tmp_path):

@@ -134,11 +134,11 @@ def test_targets_are_positions_in_the_fixed_order_of_classes(tmp_path):
 
 def test_counts_and_findings_are_recorded(tmp_path):
     rows = [*some_rows(), Row("ant/more.png", "ant", "test", "more")]
-    manifest.write(tmp_path, tmp_path, rows, [Finding("bee/notes.txt", "no image")])
+    manifest.write(tmp_path, tmp_path, rows, [Finding("bee/notes.txt", "no image", "odd")])
     document = files.read_json(tmp_path / "dataset.json")
     assert document["counts"]["test"] == {"ant": 3, "bee": 2}
     assert document["counts"]["val"] == {"ant": 2, "bee": 2}
-    assert document["findings"] == [{"path": "bee/notes.txt", "what": "no image"}]
+    assert document["findings"] == [{"path": "bee/notes.txt", "what": "no image", "check": "odd"}]
 
 
 @pytest.mark.parametrize("labels", [(), ("ant",)], ids=["none", "one"])

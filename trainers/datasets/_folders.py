@@ -1,0 +1,197 @@
+"""From image files with labels to a manifest: looked at, split, checked.
+
+What the kinds that read photographs share: `folder`, `table`, and those that fetch an archive.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator
+
+from mlops_spec import manifest
+from mlops_spec.manifest import Finding, Row
+from mlops_spec.spec import Fraction, Int, OpenSection
+from trainers.datasets import _checks
+from trainers.datasets._checks import FORMATS, Checks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from trainers.datasets._checks import Look
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        message = f"is no regular expression: {error}"
+        raise ValueError(message) from error
+    return text
+
+
+class Judged(OpenSection):
+    """Which files are images, and what is done about those that are not as they should be."""
+
+    extensions: tuple[Literal[tuple(FORMATS)], ...]  # type: ignore[valid-type]
+    checks: Checks
+
+
+class Photographs(Judged):
+    """How image files are judged and, where they are not in splits already, split."""
+
+    val_fraction: Fraction
+    test_fraction: Fraction
+    split_seed: Int
+    group: Annotated[str, AfterValidator(_pattern)] | None
+
+
+class Layout(Photographs):
+    """Photographs in one sub-folder a class, ROOT/[SPLIT/]CLASS/IMAGE."""
+
+    train: str | None
+    val: str | None
+    test: str | None
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How splits are drawn from the images that are in none: shares of them, and a seed."""
+
+    fractions: dict[str, float]
+    seed: int
+
+
+NO_DRAW = Draw({}, 0)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An image file on its way into a data set; `split` and `group` are None where open."""
+
+    path: Path
+    label: str
+    split: str | None
+    group: str | None = None
+
+
+def contradictions(how: Photographs, given: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """Fractions that leave nothing."""
+    if sum(draw(how, given).fractions.values()) >= 1:
+        yield "data.test_fraction", "val_fraction and test_fraction leave nothing to train on"
+
+
+def draw(how: Photographs, given: Collection[str]) -> Draw:
+    """How the splits that are not given are drawn from the training images."""
+    shares = {"test": how.test_fraction, "val": how.val_fraction}
+    open_ones = {split: share for split, share in shares.items() if split not in given}
+    return Draw(open_ones, how.split_seed)
+
+
+def given_splits(layout: Layout) -> list[str]:
+    """The splits that have a folder of their own."""
+    return [split for split in ("val", "test") if getattr(layout, split)]
+
+
+def prepare(layout: Layout, root: Path, out_dir: Path) -> manifest.Dataset:
+    """Judges every file below the class folders of a root and writes the manifest.
+
+    Raises:
+        StepError: Something was found that the spec calls an error.
+    """
+    candidates = [_candidate(layout, root, split, path) for split, path in walk(layout, root)]
+    return manifest_of(candidates, layout, root, out_dir, draw(layout, given_splits(layout)))
+
+
+def _candidate(layout: Layout, root: Path, split: str, path: Path) -> Candidate:
+    top = getattr(layout, split) or ""
+    label = path.relative_to(root / top).parts[0]
+    open_split = split == "train" and len(given_splits(layout)) < 2  # noqa: PLR2004 - val, test
+    return Candidate(path, label, None if open_split else split, group_of(layout, path, root))
+
+
+def group_of(how: Photographs, path: Path, root: Path) -> str | None:
+    """What `data.group` finds in a file's path below the root: its subject."""
+    found = re.search(how.group, name_of(path, root)) if how.group else None
+    return found[found.lastindex or 0] if found else None
+
+
+def walk(layout: Layout, root: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below a class folder, with the split that its place says; sorted."""
+    named = {"train": layout.train or "", "val": layout.val, "test": layout.test}
+    apart = {root / part for part in named.values() if part}
+    for split, part in named.items():
+        if part is None:
+            continue
+        for label in sorted((root / part).iterdir()):
+            if label.is_dir() and label not in apart and not _is_junk(label.name):
+                for path in sorted(label.rglob("*")):
+                    inside = path.relative_to(label).parts
+                    if path.is_file() and not any(_is_junk(name) for name in inside):
+                        yield split, path
+
+
+def _is_junk(name: str) -> bool:
+    """Whether a name is of those that systems and tools leave beside pictures."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def name_of(path: Path, root: Path) -> str:
+    """A path below the root that JSON can hold, even where a file's name is not UTF-8."""
+    return os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace")
+
+
+def manifest_of(
+    candidates: Sequence[Candidate],
+    how: Judged,
+    root: Path,
+    out_dir: Path,
+    drawing: Draw = NO_DRAW,
+) -> manifest.Dataset:
+    """Judges the files, draws a split for those that are in none, and writes the manifest.
+
+    Raises:
+        StepError: Something was found that the spec calls an error.
+    """
+    looks = _checks.look_at([c.path for c in candidates], how.extensions, how.checks)
+    names = [name_of(candidate.path, root) for candidate in candidates]
+    faults = [
+        Finding(name, look.fault, look.check)
+        for name, look in zip(names, looks, strict=True)
+        if look.fault
+    ]
+    left_out = _checks.apply(faults, how.checks)
+    good = [
+        (candidate, look)
+        for candidate, name, look in zip(candidates, names, looks, strict=True)
+        if name not in left_out
+    ]
+    rows = _rows(good, root, drawing)
+    seen = [look for _, look in good]
+    doubts = _checks.copies(rows, seen, how.checks)
+    left_out = _checks.apply(doubts, how.checks)
+    kept = [(row, look) for row, look in zip(rows, seen, strict=True) if row.path not in left_out]
+    rows = [row for row, _ in kept]
+    small = list(_checks.small_classes(rows, how.checks))
+    _checks.apply(small, how.checks)
+    return manifest.write(out_dir, root, rows, [*faults, *doubts, *small])
+
+
+def _rows(good: Sequence[tuple[Candidate, Look]], root: Path, drawing: Draw) -> list[Row]:
+    """Rows in their splits; a subject, and copies of one picture, are never in two drawn ones."""
+    drawn = [i for i, (candidate, _) in enumerate(good) if candidate.split is None]
+    shares = manifest.stratified(
+        [good[i][0].label for i in drawn],
+        drawing.fractions,
+        drawing.seed,
+        [good[i][0].group or good[i][1].sha256 for i in drawn],
+    )
+    splits = dict(zip(drawn, shares, strict=True))
+    return [
+        Row(str(c.path.relative_to(root)), c.label, c.split or splits[i], look.sha256)
+        for i, (c, look) in enumerate(good)
+    ]

@@ -1,0 +1,134 @@
+"""`data.kind: table`: a CSV file that names photographs, their classes and, if it likes, splits."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mlops_spec import files, manifest
+from mlops_spec.errors import StepError
+from mlops_spec.spec import Section
+from trainers.datasets import _folders
+from trainers.datasets._folders import Candidate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops_spec.spec import Spec as WholeSpec
+
+_DRAWN = ("test", "val")
+
+
+class Columns(Section):
+    """The names of the columns; null where the table has none of the sort."""
+
+    path: str
+    label: str
+    split: str | None
+    group: str | None
+
+
+class Spec(_folders.Photographs):
+    """Where the table and the photographs lie."""
+
+    kind: Literal["table"]
+    file: str
+    root: str | None
+    columns: Columns
+
+
+def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
+    """No table, no such column, two kinds of groups, nothing left to train on."""
+    assert isinstance(spec.data, Spec)
+    file, root = _file(spec.data), _root(spec.data)
+    if not file.is_file():
+        yield "data.file", f"there is no file {file}"
+    else:
+        yield from _missing_columns(spec.data)
+    if not root.is_dir():
+        yield "data.root", f"there is no folder {root}"
+    if spec.data.group and spec.data.columns.group:
+        yield (
+            "data.group",
+            "the table has groups already: data.group=null or data.columns.group=null",
+        )
+    yield from _folders.contradictions(spec.data)
+
+
+def _missing_columns(spec: Spec) -> Iterator[tuple[str, str]]:
+    with _file(spec).open(newline="", encoding="utf-8-sig") as file:
+        header = next(csv.reader(file), [])
+    for key, name in spec.columns.model_dump().items():
+        if name is not None and name not in header:
+            yield f"data.columns.{key}", f"no column {name!r} in the table ({', '.join(header)})"
+
+
+def _file(spec: Spec) -> Path:
+    return Path(spec.file).expanduser()
+
+
+def _root(spec: Spec) -> Path:
+    return Path(spec.root).expanduser() if spec.root is not None else _file(spec).parent
+
+
+def fingerprint(spec: Spec) -> dict[str, str]:
+    """What the data set is read from: the table, and each file's path and content."""
+    root, found = _root(spec), {"": files.sha256_file(_file(spec))}
+    for candidate in _listed(spec):
+        path = candidate.path
+        name = _folders.name_of(path, root)
+        found[name] = files.sha256_file(path) if path.is_file() else ""
+    return found
+
+
+def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
+    """Judges every file of the table and writes the manifest.
+
+    Splits that the table does not name are drawn from its training images.
+
+    Raises:
+        StepError: A row can not be used, or something was found that the spec calls an error.
+    """
+    candidates = list(_listed(spec))
+    given = {c.split for c in candidates if c.split} & {*_DRAWN}
+    if given != {*_DRAWN}:  # training images may become one of the splits that nobody named
+        candidates = [c if c.split in given else replace(c, split=None) for c in candidates]
+    drawing = _folders.draw(spec, given)
+    return _folders.manifest_of(candidates, spec, _root(spec), out_dir, drawing)
+
+
+def _listed(spec: Spec) -> Iterator[Candidate]:
+    """The images of the table, in its order.
+
+    Raises:
+        StepError: A row lacks a label, names no split, leaves the root or stands twice.
+    """
+    seen: dict[Path, int] = {}
+    with _file(spec).open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, restval="")
+        for row in reader:
+            candidate = _candidate(row, spec, f"{file.name}:{reader.line_num}")
+            known = seen.setdefault(candidate.path, reader.line_num)
+            if known != reader.line_num:
+                what = f"{file.name}:{reader.line_num}: the image of line {known} again"
+                raise StepError(what, "an image has one row")
+            yield candidate
+
+
+def _candidate(row: dict[str, str], spec: Spec, where: str) -> Candidate:
+    columns, root = spec.columns, _root(spec)
+    label, split = row[columns.label].strip(), row[columns.split].strip() if columns.split else ""
+    path = root / row[columns.path]
+    if not row[columns.path] or not label:
+        raise StepError(f"{where}: a row needs a path and a label", "complete or remove it")
+    if split and split not in manifest.SPLITS:
+        known = ", ".join(manifest.SPLITS)
+        raise StepError(f"{where}: unknown split {split!r} (known: {known})", "correct the table")
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise StepError(
+            f"{where}: {row[columns.path]} lies outside {root}", "set data.root above it"
+        )
+    group = row[columns.group] if columns.group else _folders.group_of(spec, path, root)
+    return Candidate(path, label, split or None, group or None)
