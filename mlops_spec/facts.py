@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlops_spec import files, kinds, registry
+from mlops_spec import files, kinds, registry, sources
 from mlops_spec.spec import LocalWorkspace
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class Facts:
 
     Attributes:
         source: Digest of what the data set is read from.
+        changes: What is new in it since the experiment's last run, in words.
         versions: Versions of the registered model.
         code: Module name -> the digests of the modules that perform what it does.
         finished: Step key -> its record, None for a step never finished.
@@ -83,6 +84,7 @@ class Facts:
     """
 
     source: str
+    changes: str = ""
     versions: tuple[Version, ...] = ()
     code: Mapping[str, dict[str, str]] = field(default_factory=dict)
     finished: Mapping[str, Record | None] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class Facts:
         """The facts as they are recorded with a run; finished steps have records of their own."""
         return {
             "source": self.source,
+            "changes": self.changes,
             "versions": [vars(version) for version in self.versions],
             "code": dict(self.code),
             "target": dict(self.target),
@@ -105,6 +108,7 @@ def read(
     spec: Spec,
     finished: Mapping[str, Record | None],
     latest: Mapping[str, Record | None],
+    outputs: Callable[[str], Path],
 ) -> Facts:
     """Reads the world; changes nothing.
 
@@ -112,13 +116,16 @@ def read(
         spec: What is wanted, which tells where to look.
         finished: The store's records by key.
         latest: The store's last records of this experiment by step id.
+        outputs: Where the store keeps the outputs of a step's key.
     """
     assert isinstance(spec.workspace, LocalWorkspace), "validate.to_run comes first"
     database = Path(spec.workspace.database)
-    data = kinds.load("data", spec.data.kind)
+    fingerprint = kinds.load("data", spec.data.kind).fingerprint(spec.data)
+    before = latest.get("data")
     target = kinds.load("target", spec.target.kind)
     return Facts(
-        source=files.sha256_of(data.fingerprint(spec.data)),
+        source=files.sha256_of(fingerprint),
+        changes=sources.changes(outputs(before.key), fingerprint) if before else "",
         versions=tuple(registry.read(database, MODELS, spec.registered_model)),
         code=Lazy(kinds.code),
         finished=finished,

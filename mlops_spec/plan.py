@@ -284,7 +284,7 @@ def _difference(draft: Planned, running: Sequence[str], facts: Facts, origins: O
         return "never ran"
     if before.action != draft.step.action:
         return f"done by {draft.step.action} now, by {before.action} before"
-    changes = reasons.changes(before.payload, draft.step.payload, origins)
+    changes = reasons.changes(before.payload, draft.step.payload, origins, facts.changes)
     if changes:
         return "; ".join(changes[:3])
     modules = sorted({*draft.code, *before.code})

@@ -15,11 +15,23 @@ if TYPE_CHECKING:
     from mlops_spec.origins import Origins
 
 _ABSENT = "(absent)"
+_IMAGES = "the images changed"
 
 
-def changes(before: dict[str, Any], after: dict[str, Any], origins: Origins) -> list[str]:
-    """Every difference between two payloads, each with the line that made it where one did."""
-    return list(dict.fromkeys(_told(change, origins) for change in _changes(before, after)))
+def changes(
+    before: dict[str, Any], after: dict[str, Any], origins: Origins, images: str = ""
+) -> list[str]:
+    """Every difference between two payloads, each with the line that made it where one did.
+
+    Args:
+        before: The request of the last time.
+        after: The request of now.
+        origins: Where each key was written.
+        images: What is new among the images, if that is known.
+    """
+    told = (_told(change, origins) for change in _changes(before, after))
+    named = f"{_IMAGES}: {images}" if images else _IMAGES
+    return list(dict.fromkeys(named if text == _IMAGES else text for text in told))
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ def _told_command(change: _Change) -> str:
         if before.get(name) != after.get(name):
             was, now = before.get(name, "none"), after.get(name, "none")
             if name == "source":
-                return "the images changed"
+                return _IMAGES
             if name in ("champion", "bundle", "baseline"):
                 return "there is another champion to beat"
             return f"{name} {was[:24]} -> {now[:24]}"

@@ -72,7 +72,7 @@ class View(Protocol):
 
 def read_facts(spec: Spec) -> Facts:
     """The facts for a spec from this folder's store."""
-    return facts.read(spec, store.finished(), store.latest(spec.name))
+    return facts.read(spec, store.finished(), store.latest(spec.name), store.outputs)
 
 
 def execute(composition: Composition, spec: Spec, view: View) -> ExitCode:

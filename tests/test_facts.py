@@ -23,7 +23,7 @@ def _in_a_folder_with_photos(tmp_path, monkeypatch):
 
 def read(*overrides):
     _, spec = compose(Now([*PHOTOS, *overrides]))
-    return facts.read(spec, {}, {})
+    return facts.read(spec, {}, {}, Path)
 
 
 def test_a_lazy_mapping_reads_what_is_asked_for_once():
@@ -107,11 +107,14 @@ def test_the_programs_at_work_are_named():
 
 def test_the_record_holds_what_the_plan_asked_for():
     version = Version(1, "key", 0, "bundle", champion=True)
-    found = Facts("images", (version,), Lazy(lambda name: {name: "digest"}), tools={"python": "3"})
+    found = Facts(
+        "images", versions=(version,), code=Lazy(lambda n: {n: "digest"}), tools={"python": "3"}
+    )
     found.code["trainers.transfer"]
     document = json.loads(json.dumps(found.document()))
     assert document == {
         "source": "images",
+        "changes": "",
         "versions": [
             {
                 "version": 1,

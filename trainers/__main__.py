@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from mlops_spec import evaluation, files, gate, kinds, manifest, registry
+from mlops_spec import evaluation, files, gate, kinds, manifest, registry, sources
 from mlops_spec.errors import MlopsError, StepError, from_os_error
 from mlops_spec.spec import note_reads, read_step_spec, unread
 
@@ -47,8 +47,10 @@ def data(spec: StepSpec, args: argparse.Namespace) -> Summary:
     assert spec.data is not None
     module = kinds.load("data", spec.data.kind)
     dataset = module.prepare(spec.data, args.out)
-    if args.source and files.sha256_of(module.fingerprint(spec.data)) != args.source:
+    fingerprint = module.fingerprint(spec.data)
+    if args.source and files.sha256_of(fingerprint) != args.source:
         raise StepError("the images changed while they were prepared", "run again")
+    sources.keep(args.out, fingerprint)
     if args.collect:
         manifest.collect(args.out)
     counts = {split: len(dataset.split(split)) for split in manifest.SPLITS}
