@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files
 from mlops_spec.errors import MlopsError, StepError
@@ -40,6 +40,15 @@ class Finding:
     path: str
     what: str
     check: str = ""
+
+
+@dataclass(frozen=True)
+class Images:
+    """What the images of a data set are like: least, median and most pixels; images by mode."""
+
+    width: tuple[int, int, int]
+    height: tuple[int, int, int]
+    modes: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,11 @@ class Dataset:
 
 
 def write(
-    folder: Path, root: Path, rows: Sequence[Row], findings: Sequence[Finding] = ()
+    folder: Path,
+    root: Path,
+    rows: Sequence[Row],
+    findings: Sequence[Finding] = (),
+    images: Images | None = None,
 ) -> Dataset:
     """Records a prepared data set.
 
@@ -83,6 +96,7 @@ def write(
         root: What the rows' paths are relative to; inside `folder` or anywhere on this machine.
         rows: The images; their order does not matter.
         findings: What was noticed; copies of a picture that are not among them are added.
+        images: Sizes and modes of the images, where they were looked at.
 
     Raises:
         MlopsError: A split or a class would be empty.
@@ -107,6 +121,7 @@ def write(
             "digest": dataset.digest,
             "counts": {split: counts(dataset, split) for split in SPLITS},
             "findings": [vars(finding) for finding in noticed],
+            "images": vars(images) if images else None,
         },
     )
     return dataset
@@ -133,6 +148,12 @@ def collect(folder: Path) -> None:
         files.write_bytes(folder / "images" / row.path, dataset.content(row))
     document = files.read_json(folder / "dataset.json")
     files.write_json(folder / "dataset.json", {**document, "root": "images"})
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """Counts, findings and the look of the images, as `dataset.json` has them."""
+    document = files.read_json(folder / "dataset.json")
+    return {name: document[name] for name in ("counts", "findings", "images")}
 
 
 def counts(dataset: Dataset, split: str) -> dict[str, int]:

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from mlops_spec import files
+from mlops_spec import files, manifest
 from mlops_spec.metrics import confusion, mistakes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mlops_spec.bundle import Card
-    from mlops_spec.manifest import Dataset
+    from mlops_spec.manifest import Dataset, Row
     from mlops_spec.metrics import Scores
 
 _MOST_MISTAKES = 24
-_TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
+_MOST_FINDINGS = 200
+_GRID = 240  # pictures of a data page, shared by its classes
+_A_CLASS = 6  # at most
+_SIZE = 96  # pixels of a thumbnail
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(scores: Scores, metrics: dict[str, Any], card: Card, dataset: Dataset) -> str:
-    """The page: main numbers, classes, confusion matrix, mistakes with their pictures, the spec."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    matrix = confusion(scores)
-    return environment.from_string(_TEMPLATE.read_text("utf-8")).render(
+def render(scores: Scores, metrics: dict[str, Any], card: Card, data_dir: Path) -> str:
+    """The page: main numbers, classes, confusion matrix, mistakes with pictures, data, the spec."""
+    dataset, matrix = manifest.read(data_dir), confusion(scores)
+    return _page(
+        "report.html.j2",
         metrics=metrics,
         card=card,
         labels=scores.labels,
@@ -34,9 +39,51 @@ def render(scores: Scores, metrics: dict[str, Any], card: Card, dataset: Dataset
         largest=int(matrix.max()),
         classes=list(_classes(scores)),
         mistakes=list(_mistakes(scores, dataset)),
-        counts={split: len(dataset.split(split)) for split in ("train", "val", "test")},
+        data=_data(data_dir, dataset),
         settings=files.canonical(card.spec).decode(),
     )
+
+
+def render_data(data_dir: Path) -> str:
+    """A page about a prepared data set: pictures of each class, counts, sizes, findings."""
+    return _page("data.html.j2", data=_data(data_dir, manifest.read(data_dir)))
+
+
+def _page(template: str, **context: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(template).render(**context)
+
+
+def _data(data_dir: Path, dataset: Dataset) -> dict[str, Any]:
+    summary = manifest.summary(data_dir)
+    a_class = max(1, min(_A_CLASS, _GRID // len(dataset.classes)))
+    by_label: dict[str, list[Row]] = {label: [] for label in dataset.classes}
+    for row in dataset.split("train"):
+        by_label[row.label].append(row)
+    return {
+        **summary,
+        "most_findings": _MOST_FINDINGS,
+        "grid": {
+            label: list(_pictures(_some(rows, a_class), dataset)) if number < _GRID else []
+            for number, (label, rows) in enumerate(by_label.items())
+        },
+    }
+
+
+def _some(rows: Sequence[Row], most: int) -> Sequence[Row]:
+    """At most so many rows, from all over the sequence."""
+    return rows[:: max(1, len(rows) // most)][:most]
+
+
+def _pictures(rows: Sequence[Row], dataset: Dataset) -> Iterator[dict[str, str]]:
+    """Thumbnails; a kind's images that are no picture files have none."""
+    for row in rows:
+        with contextlib.suppress(OSError, ValueError, SyntaxError):
+            yield {"path": row.path, "picture": _thumbnail(dataset.root / row.path)}
 
 
 def _classes(scores: Scores) -> Iterator[dict[str, Any]]:
@@ -69,7 +116,7 @@ def _thumbnail(path: Path) -> str:
     from mlops_spec.bundle import open_image
 
     image = open_image(path, channels=3)
-    scale = 96 / max(image.size)
+    scale = _SIZE / max(image.size)
     how = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR  # noqa: PLR2004
     image = image.resize(
         (max(1, round(image.width * scale)), max(1, round(image.height * scale))), how

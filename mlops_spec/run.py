@@ -93,7 +93,7 @@ def execute(composition: Composition, spec: Spec, view: View) -> ExitCode:
             view.planned(todo, composition)
             results = _apply(todo, now, view, log, composition.origins)
         if run_dir:
-            _copy_report(todo, results, run_dir)
+            _copy_pages(todo, results, run_dir)
         code = _exit_code(results)
         view.closed(code, run_dir)
         return code
@@ -257,12 +257,15 @@ def _record(planned: Planned, outcome: Outcome, seconds: float) -> Record:
     )
 
 
-def _copy_report(todo: Plan, results: list[Result], run_dir: Path) -> None:
+def _copy_pages(todo: Plan, results: list[Result], run_dir: Path) -> None:
+    """Puts what people look at beside the record: the data set's page and the model's report."""
     done = {result.id for result in results if result.status in ("done", "reused")}
+    pages = {"data": "data.html", "evaluate": "report.html"}
     for planned in todo.steps:
-        report = store.outputs(planned.key) / "report.html"
-        if planned.step.id == "evaluate" and "evaluate" in done and report.exists():
-            shutil.copyfile(report, run_dir / "report.html")
+        name = pages.get(planned.step.id, "")
+        page = store.outputs(planned.key) / name
+        if name and planned.step.id in done and page.exists():
+            shutil.copyfile(page, run_dir / name)
 
 
 def _exit_code(results: list[Result]) -> ExitCode:

@@ -52,7 +52,7 @@ def data_set(folder, labels=LABELS, wrong=0):
     for position, label in enumerate(labels):
         for split in manifest.SPLITS:
             for number in range(2):
-                color = COLORS[LABELS[position]]
+                color = COLORS[LABELS[position % 3]]
                 if split == "test" and wrong:
                     color, wrong = COLORS[LABELS[position - 1]], wrong - 1
                 path = folder / "images" / f"{position}" / f"{split}{number}.png"

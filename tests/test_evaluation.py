@@ -181,8 +181,9 @@ def test_the_report_is_one_self_contained_page(judged):
     text = (judged[0] / "report.html").read_text("utf-8")
     page = Page(text)
     assert not {"script", "link", "iframe", "object", "embed", "base"} & {*page.tags}
-    assert len(page.links) == 1  # the one mistake's picture
-    assert page.links[0].startswith("data:image/png;base64,")
+    assert page.tags.count("figure") == 1  # the one mistake's picture
+    assert len(page.links) == 1 + 6  # and two training images of each class
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert not re.search(r"https?:|@import|url\(", text)
 
 
@@ -208,7 +209,7 @@ def test_the_report_escapes_what_others_wrote(tmp_path):
     evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4)
     page = Page((tmp_path / "out" / "report.html").read_text("utf-8"))
     text = page.text.getvalue()
-    assert page.tags.count("img") == 1
+    assert page.tags.count("img") == 1 + 6
     assert not {"script", "i"} & {*page.tags}
     for label in labels:
         assert text.count(label) >= 3  # classes, both sides of the matrix
@@ -220,8 +221,40 @@ def test_a_model_without_mistakes_says_so(tmp_path):
     small_bundle.make(tmp_path / "bundle")
     evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 64)
     page = Page((tmp_path / "out" / "report.html").read_text("utf-8"))
-    assert "img" not in page.tags
+    assert "figure" not in page.tags
     assert "None." in page.text.getvalue()
+
+
+def test_the_data_page_shows_each_class_its_counts_and_what_was_found(tmp_path):
+    labels = ("<b>ant", "bee", "wasp")
+    rows = small_bundle.data_set(tmp_path / "data", labels).rows
+    finding = manifest.Finding("notes.txt", "is <no> image", "unreadable")
+    images = manifest.Images((8, 9, 10), (11, 12, 13), {"L": 17})
+    root = manifest.read(tmp_path / "data").root
+    manifest.write(tmp_path / "data", root, rows, [finding], images)
+    page = Page(report.render_data(tmp_path / "data"))
+    assert "b" not in page.tags
+    assert page.tags.count("img") == 6
+    text = page.text.getvalue()
+    for shown in ("<b>ant222", "notes.txtis <no> image", "8 / 9 / 10 pixels wide", "17 L"):
+        assert shown in text
+
+
+def test_pictures_that_can_not_be_shown_leave_the_page_whole(tmp_path):
+    dataset = small_bundle.data_set(tmp_path / "data")
+    for row in dataset.split("train"):
+        (dataset.root / row.path).write_bytes(b"no picture")
+    page = Page(report.render_data(tmp_path / "data"))
+    assert "img" not in page.tags
+    assert all(label in page.text.getvalue() for label in dataset.classes)
+
+
+def test_a_data_page_of_very_many_classes_stays_small(tmp_path):
+    labels = tuple(f"class {number:03}" for number in range(300))
+    small_bundle.data_set(tmp_path / "data", labels)
+    page = Page(report.render_data(tmp_path / "data"))
+    assert all(label in page.text.getvalue() for label in labels)
+    assert page.tags.count("img") == report._GRID
 
 
 def test_a_model_whose_spec_names_no_network_is_called_by_its_trainer(tmp_path):

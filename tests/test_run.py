@@ -19,7 +19,8 @@ def test_kinds_of_one_file_are_validated_planned_and_applied(finished: Project) 
 def test_run_folder_records_everything_with_a_schema_version(finished: Project) -> None:
     (run,) = finished.path.glob("runs/*")
     assert {p.name for p in run.iterdir()} == {
-        *("spec.json", "facts.json", "plan.json", "results.jsonl", "run.log", "report.html"),
+        *("spec.json", "facts.json", "plan.json", "results.jsonl", "run.log"),
+        *("data.html", "report.html"),
     }
     documents = [*run.glob("*.json"), *finished.path.glob(".mlops/steps/*/result.json")]
     assert len(documents) == 3 + len(STEPS)

@@ -53,6 +53,9 @@ def data(spec: StepSpec, args: argparse.Namespace) -> Summary:
     sources.keep(args.out, fingerprint)
     if args.collect:
         manifest.collect(args.out)
+    from mlops_spec import report
+
+    files.write_text(args.out / "data.html", report.render_data(args.out))
     counts = {split: len(dataset.split(split)) for split in manifest.SPLITS}
     shown = ", ".join(f"{split} {n}" for split, n in counts.items())
     doubtful = manifest.copies(dataset.rows)

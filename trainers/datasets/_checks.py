@@ -21,7 +21,7 @@ from pydantic import Field
 
 from mlops_spec import files
 from mlops_spec.errors import StepError
-from mlops_spec.manifest import Finding
+from mlops_spec.manifest import Finding, Images
 from mlops_spec.spec import Int, Section
 
 if TYPE_CHECKING:
@@ -233,6 +233,20 @@ def _near(members: Sequence[tuple[int, int]], distance: int) -> Iterator[tuple[i
         for other, j in members[position + 1 : position + 1 + _CLOSEST]:
             if (one ^ other).bit_count() <= distance:
                 yield min(i, j), max(i, j)
+
+
+def summary(looks: Sequence[Look]) -> Images | None:
+    """Sizes and modes of the images that are kept; None where none is."""
+    if not looks:
+        return None
+    width, height = (
+        sorted(sizes) for sizes in zip(*((k.width, k.height) for k in looks), strict=True)
+    )
+    middle = len(looks) // 2
+    modes = dict(sorted(Counter(look.mode for look in looks).items()))
+    return Images(
+        (width[0], width[middle], width[-1]), (height[0], height[middle], height[-1]), modes
+    )
 
 
 def small_classes(rows: Iterable[Row], checks: Checks) -> Iterator[Finding]:

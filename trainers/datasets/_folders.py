@@ -178,7 +178,8 @@ def manifest_of(
     rows = [row for row, _ in kept]
     small = list(_checks.small_classes(rows, how.checks))
     _checks.apply(small, how.checks)
-    return manifest.write(out_dir, root, rows, [*faults, *doubts, *small])
+    images = _checks.summary([look for _, look in kept])
+    return manifest.write(out_dir, root, rows, [*faults, *doubts, *small], images)
 
 
 def _rows(good: Sequence[tuple[Candidate, Look]], root: Path, drawing: Draw) -> list[Row]:
