@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops_spec import files
 from mlops_spec.errors import MlopsError, StepError
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test")
 
 
-@dataclass(frozen=True, order=True)
-class Row:
-    """One image: its path below the root, its class, its split and its content's digest."""
+class Row(NamedTuple):
+    """One image: its path below the root, its class, its split and its content's digest.
+
+    A tuple, since there may be a million of them.
+    """
 
     path: str
     label: str
@@ -108,8 +110,8 @@ def write(
     _check(ordered, classes)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "split", "sha256"))
-    writer.writerows((row.path, row.label, row.split, row.sha256) for row in ordered)
+    writer.writerow(Row._fields)
+    writer.writerows(ordered)
     files.write_text(folder / "manifest.csv", text.getvalue())
     dataset = Dataset(root, classes, ordered, digest(ordered))
     inside = root.resolve().is_relative_to(folder.resolve())
@@ -131,7 +133,12 @@ def read(folder: Path) -> Dataset:
     """Reads a prepared data set."""
     document = files.read_json(folder / "dataset.json")
     with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = tuple(Row(**row) for row in csv.DictReader(file))
+        lines = csv.reader(file)
+        header = next(lines, [])
+        rows = tuple(map(Row._make, lines))
+    if header != [*Row._fields]:
+        message = f"{folder / 'manifest.csv'} has the columns {header}, not {[*Row._fields]}"
+        raise MlopsError(message, "prepare the data set again")
     return Dataset(folder / document["root"], tuple(document["classes"]), rows, document["digest"])
 
 

@@ -2,7 +2,6 @@ import hashlib
 import random
 import shutil
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,20 +54,20 @@ def test_without_fractions_everything_is_training():
 
 def test_the_digest_ignores_place_and_order():
     rows = some_rows()
-    moved = [replace(row, path=f"elsewhere/{row.path}") for row in reversed(rows)]
+    moved = [row._replace(path=f"elsewhere/{row.path}") for row in reversed(rows)]
     assert manifest.digest(moved) == manifest.digest(rows)
 
 
 @pytest.mark.parametrize("field", ["label", "split", "sha256"])
 def test_the_digest_depends_on_content_label_and_split(field):
     rows = some_rows()
-    changed = [replace(rows[0], **{field: "other"}), *rows[1:]]
+    changed = [rows[0]._replace(**{field: "other"}), *rows[1:]]
     assert manifest.digest(changed) != manifest.digest(rows)
 
 
 def test_the_digest_counts_images_of_equal_content():
     rows = some_rows()
-    assert manifest.digest([*rows, replace(rows[0], path="copy.png")]) != manifest.digest(rows)
+    assert manifest.digest([*rows, rows[0]._replace(path="copy.png")]) != manifest.digest(rows)
 
 
 def test_a_manifest_reads_as_it_was_written_whatever_the_order(tmp_path):
@@ -159,3 +158,11 @@ def test_an_empty_split_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(MlopsError, match="the test split has no image of ant, bee"):
         manifest.write(tmp_path / "out", tmp_path, rows)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_of_other_columns_is_no_manifest(tmp_path):
+    manifest.write(tmp_path, tmp_path, some_rows())
+    path = tmp_path / "manifest.csv"
+    path.write_text(path.read_text("utf-8").replace("label", "class", 1), "utf-8")
+    with pytest.raises(MlopsError, match="columns"):
+        manifest.read(tmp_path)
