@@ -128,17 +128,25 @@ def test_an_experiment_is_valid_once_its_required_values_are_given(path, tmp_pat
     command = next(x for x in path.read_text("utf-8").splitlines() if x.startswith("# python -m"))
     given = dict(word.split("=", 1) for word in command.split()[5:])
     assert {*missing} <= given.keys(), "the command gives what is required"
-    folders = {"data.root": folder_of_photos(tmp_path, asked.values["data"])}
-    overrides = [f"{key}={folders.get(key, value)}" for key, value in given.items()]
+    places = {value: place(tmp_path, value, asked.values["data"]) for value in given.values()}
+    overrides = [f"{key}={places[value]}" for key, value in given.items()]
     composition = composer.compose([f"+experiment={path.stem}", *overrides])
     spec = parse(composition.values, composition.origins, composition.problems)
     assert spec.name == asked.values["name"]
 
 
-def folder_of_photos(folder, data):
-    for part in ("train", "val", "test"):
-        (folder / (data.get(part) or "")).mkdir(exist_ok=True)
-    return folder
+def place(folder, value, data):
+    """A file or a folder of photographs where a command says `path/to/...`; else the value."""
+    if not value.startswith("path/to/"):
+        return value
+    path = folder / value
+    if path.suffix:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    else:
+        for part in ("train", "val", "test"):
+            (path / (data.get(part) or "")).mkdir(parents=True, exist_ok=True)
+    return path
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
