@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import io
 import os
 import tarfile
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from test_archive import GOOD, LIMITS, MAKERS, content, everything, refused, tar
 
 from mlops_spec import files
 from mlops_spec.errors import StepError
-from trainers.datasets import _archive, _fetch
+from trainers.datasets import _archive, _entries, _fetch
 
 pytestmark = pytest.mark.slow  # every archive, cut off everywhere
 
@@ -29,25 +30,40 @@ def sized(value):
     return {"name": "b.jpg", "pax_headers": {"size": value}}
 
 
+def sparse(**headers):
+    return {"name": "b.jpg", "pax_headers": {f"GNU.sparse.{k}": v for k, v in headers.items()}}
+
+
 HEADERS = {
-    "a header of megabytes": {"name": "a", "pax_headers": {"comment": "x" * 5_000_000}},
-    "a name of megabytes": {"name": "a" * 5_000_000},
-    "a size below zero": sized("-1024"),
-    "a size that leads back to the beginning": sized("-2048"),
-    "a size without end": sized("9" * 30),
-    "a size that is none": sized("x"),
-    "a sparse file": {"name": "a", "pax_headers": {"GNU.sparse.map": "0,0", "size": "0"}},
-    "a sparse file that is vast": {
-        "name": "a",
-        "pax_headers": {"GNU.sparse.size": "1000000000000", "GNU.sparse.offset": "0"},
-    },
+    "a header of megabytes": (
+        {"name": "a", "pax_headers": {"comment": "x" * 5_000_000}},
+        "bytes of headers",
+    ),
+    "a name of megabytes": ({"name": "a" * 5_000_000}, "bytes of headers"),
+    "a size below zero": (sized("-1024"), "'b.jpg' has a size below zero"),
+    "a size that leads back": (sized("-2048"), "'b.jpg' has a size below zero"),
+    "a size without end": (sized("9" * 30), "damaged"),
+    "a size that is none": (sized("x"), "damaged"),
+    "a sparse file": (sparse(map="0,1000", size="1000"), "'b.jpg' is a sparse file"),
+    "a vast sparse file": (sparse(map="0,1000", size="9" * 12), "'b.jpg' is a sparse file"),
 }
 
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", HEADERS)
 def test_a_header_that_would_fill_memory_or_never_end_is_refused(place, name):
-    refused(tar_of([("a.jpg", b"x"), (HEADERS[name], b"x" * 1000)], place / "a", gzip.compress))
+    entry, what = HEADERS[name]
+    made = tar_of([("a.jpg", b"x"), (entry, b"x" * 1000)], place / "a", gzip.compress)
+    assert what in refused(made)
+
+
+def test_a_tar_file_is_never_read_backwards():
+    forward = _entries._Forward(io.BytesIO(bytes(1000)))
+    forward.read(600)
+    with pytest.raises(tarfile.ReadError, match="-100 bytes"):
+        forward.seek(500)
+    forward.seek(700)
+    assert forward.tell() == 700
 
 
 @pytest.mark.timeout(20)
@@ -106,16 +122,22 @@ def interrupted(monkeypatch, error):
 
 
 @pytest.mark.parametrize(
-    "error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full"), SystemExit()]
+    ("error", "what"),
+    [
+        (KeyboardInterrupt("x"), "x"),
+        (SystemExit("x"), "x"),
+        (OSError(errno.ENOSPC, "no space"), "cannot write: no space\n  the disk is full"),
+        (OSError(errno.EILSEQ, "no such letters"), "damaged .*no such letters"),
+    ],
 )
 def test_an_interruption_leaves_nothing_and_the_next_attempt_starts_again(
-    place, monkeypatch, error
+    place, monkeypatch, error, what
 ):
     made = zip_of(GOOD.items(), place / "a")
     before = everything(place)
     with monkeypatch.context() as patch:
         interrupted(patch, error)
-        with pytest.raises((type(error), StepError)):
+        with pytest.raises(StepError if isinstance(error, OSError) else type(error), match=what):
             _archive.extract(made, place / "images", LIMITS)
     assert everything(place) == before
     _archive.extract(made, place / "images", LIMITS)
@@ -127,6 +149,15 @@ def test_what_a_killed_process_left_is_swept_away(place):
     _archive.extract(zip_of(GOOD.items(), place / "a"), place / "images", LIMITS)
     assert content(place / "images") == GOOD
     assert not (place / ".images.part").exists()
+
+
+def test_room_is_asked_for_before_anything_is_written(place, monkeypatch):
+    asked = []
+    monkeypatch.setattr(_archive, "room", lambda _, needed: asked.append(needed))
+    monkeypatch.setattr(_archive, "CHUNK", 30_000)
+    made = zip_of([("a.jpg", bytes(50_000)), ("b.jpg", b"x")], place / "a")
+    _archive.extract(made, place / "images", LIMITS)
+    assert asked == [made.stat().st_size, 50_000, 30_000, 20_000, 1, 1]
 
 
 @pytest.mark.parametrize("form", ["tar.gz", "zip"])

@@ -179,6 +179,7 @@ def run_job(project: Project, job: dict) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_rendered_job_trains_a_projects_own_kinds_without_the_engines_libraries(project):
     """The project is a folder of toy kinds; its data lies elsewhere until it is collected."""
     job = prepared(project, "name=toy", "data=toy", "training=toy")

@@ -45,6 +45,7 @@ def test_what_was_not_kept_is_not_guessed(tmp_path):
     assert sources.changes(tmp_path, {**BEFORE, "x/1": "x"}) == "1 added (x/1)"
 
 
+@pytest.mark.slow
 def test_a_plan_names_what_changed_in_a_folder_of_photographs(project: Project):
     photos = project.path / "photos"
     for label, first in (("ants", 0), ("bees", 100)):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import struct
+import tracemalloc
 import zlib
 from collections import Counter
 from types import SimpleNamespace
@@ -240,46 +241,73 @@ def deep(levels):
 
 GOOD = mat_of(names()[0])
 NO_LISTS = {
-    "an empty file": b"",
-    "text": b"not found" * 100,
-    "the head alone": GOOD[:128],
-    "half of it": GOOD[: len(GOOD) // 2],
-    "a version 4 file": older(),
-    "a version 7.3 file": GOOD[:124] + b"\x00\x02IM" + GOOD[128:],
-    "a large file": GOOD + bytes(33 << 20),
-    "a bomb": compressed(bytes(33 << 20)),
-    "two halves of a bomb": compressed(struct.pack("<II", 9, 17 << 20) + bytes(17 << 20), 2),
-    "a bomb inside": compressed(compressed(bytes(1000))[128:]),
-    "more cells than there is memory": vast(),
-    "cells within cells": deep(600_000),
-    "no names": shapeless(labels=np.ones((3, 1))),
-    "no numbers": shapeless(file_list=cells(names()[0])),
-    "fewer numbers": mat_of(names()[0], [[1], [2]]),
-    "names in a row": shapeless(file_list=cells(names()[0]).T, labels=np.ones((1, 24))),
-    "numbers for names": shapeless(file_list=np.ones((3, 1)), labels=np.ones((3, 1))),
-    "numbers that are none": mat_of(["n02085620-A/n02085620_1.jpg"], [[[1, 2]]]),
-    **{
-        f"the name {name}": mat_of([name], [[1]])
-        for name in (
-            "../../etc/passwd",
-            "/etc/passwd.jpg",
-            "n02085620-A/../n02085620_1.jpg",
-            "n02085620-A\\n02085620_1.jpg",
-            "n02085620-A/n02085620_1.jpg\n",
-            "n02085620-../n02085620_1.jpg",
-        )
-    },
+    "an empty file": (b"", "truncated"),
+    "text": (b"not found" * 100, "Unknown mat file type"),
+    "the head alone": (GOOD[:128], "'file_list'"),
+    "half of it": (GOOD[: len(GOOD) // 2], "could not read bytes"),
+    "a version 4 file": (older(), "no MATLAB file of version 5"),
+    "a version 7.3 file": (GOOD[:124] + b"\0\2IM" + GOOD[128:], "no MATLAB file of version 5"),
+    "a large file": (GOOD + bytes(33 << 20), "too large"),
+    "a bomb": (compressed(bytes(33 << 20)), "unpacks to too much"),
+    "two halves of a bomb": (
+        compressed(struct.pack("<II", 9, 17 << 20) + bytes(17 << 20), 2),
+        "unpacks to too much",
+    ),
+    "a bomb inside": (compressed(compressed(bytes(1000))[128:]), "unpacks to too much"),
+    "more cells than there is memory": (vast(), "too big"),
+    "cells within cells": (deep(600_000), "it is nested"),
+    "no names": (shapeless(labels=np.ones((3, 1))), "'file_list'"),
+    "no numbers": (shapeless(file_list=cells(names()[0])), "'labels'"),
+    "fewer numbers": (mat_of(names()[0], [[1], [2]]), "shorter"),
+    "names in a row": (
+        shapeless(file_list=cells(names()[0]).T, labels=np.ones((1, 24))),
+        "too many values",
+    ),
+    "numbers for names": (
+        shapeless(file_list=np.ones((3, 1)), labels=np.ones((3, 1))),
+        "'1.0' is no name of an image",
+    ),
+    "numbers that are none": (mat_of(["n02085620-A/n02085620_1.jpg"], [[[1, 2]]]), ""),
 }
+NO_NAMES = [
+    "../../etc/passwd",
+    "/etc/passwd.jpg",
+    "n02085620-A/../n02085620_1.jpg",
+    "n02085620-A\\n02085620_1.jpg",
+    "n02085620-A/n02085620_1.jpg\n",
+    "n02085620-../n02085620_1.jpg",
+]
+
+
+def refusal(path, content):
+    path.write_bytes(content)
+    with pytest.raises(StepError) as caught:
+        read_list(path)
+    words = caught.value.message
+    assert words.startswith("train_list.mat is not one of the official lists (")
+    assert str(path.parent) not in words
+    return words
 
 
 @pytest.mark.parametrize("name", NO_LISTS)
 def test_a_file_that_is_no_list_is_refused(tmp_path, name):
-    (tmp_path / "train_list.mat").write_bytes(NO_LISTS[name])
-    with pytest.raises(
-        StepError, match=r"train_list\.mat is not one of the official lists \("
-    ) as e:
-        read_list(tmp_path / "train_list.mat")
-    assert str(tmp_path) not in str(e.value)
+    content, what = NO_LISTS[name]
+    assert what in refusal(tmp_path / "train_list.mat", content)
+
+
+def test_a_bomb_inside_a_compressed_element_is_never_unpacked(tmp_path):
+    content = compressed(compressed(bytes(120 << 20))[128:])
+    tracemalloc.start()
+    refusal(tmp_path / "train_list.mat", content)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 60 << 20
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_a_name_that_could_lead_elsewhere_is_refused(tmp_path, name):
+    said = refusal(tmp_path / "train_list.mat", mat_of([name], [[1]]))
+    assert f"{name!r} is no name of an image" in said
 
 
 def test_a_list_that_is_not_compressed_is_one_too(tmp_path):

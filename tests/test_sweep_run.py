@@ -34,6 +34,7 @@ def test_one_crash_does_not_lose_the_rest_and_the_same_command_continues(project
     assert sorted(project.path.glob(".mlops/steps/*/result.json")) == trained
 
 
+@pytest.mark.slow
 def test_sweep_of_groups_and_values_in_json(project: Project) -> None:
     answer = project.run(*KINDS, *QUICK, "--json", "-m", "evaluation=floor,mcnemar", "seed=1")
     last = json.loads(answer.stdout.splitlines()[-1])

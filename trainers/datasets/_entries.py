@@ -125,8 +125,10 @@ def _tar(archive: Path, head: bytes, folder: Path) -> Iterator[Entry]:
 def _tar_fault(member: tarfile.TarInfo, folder: Path) -> str:
     if not (member.isdir() or member.isreg()):
         return "is a link, a device or a pipe"
-    if member.issparse() or member.size < 0:
+    if member.issparse():
         return "is a sparse file"
+    if member.size < 0:
+        return "has a size below zero"
     # The library's own opinion too; Python 3.11.3 had none yet.
     judge = getattr(tarfile, "data_filter", None)
     try:
