@@ -70,10 +70,14 @@ class Dataset:
         """An image file's bytes.
 
         Raises:
-            StepError: It is not the file that the manifest lists.
+            StepError: It is gone, or not the file that the manifest lists.
         """
         path = self.root / row.path
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            cure = "bring it back, or delete .mlops/steps: the same command prepares the data anew"
+            raise StepError(f"{path} is gone", cure) from error
         if hashlib.sha256(content).hexdigest() != row.sha256:
             raise StepError(f"{path} was changed after the data set was prepared", "run again")
         return content

@@ -32,7 +32,8 @@ _KEY_LENGTH = 16  # of a folder's name: 64 bits of the key
 
 _README = """\
 What mlops_spec keeps between runs: finished steps (steps/), registered models (models/), the
-tracking and registry database (mlflow.db). Deleting steps/ costs only time: they run again.
+tracking and registry database (mlflow.db), downloaded and unpacked data sets (data/).
+Deleting steps/ costs only time: they run again. After deleting data/ delete steps/ too.
 Deleting models/ or mlflow.db loses registered models.
 """
 

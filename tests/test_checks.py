@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from test_folder_dataset import ANTS_BEES, findings, spec
 
+import mlops_spec.spec
 from mlops_spec import manifest
 from mlops_spec.errors import StepError
 from mlops_spec.manifest import Row
@@ -63,6 +64,14 @@ def alike(root, one, other):
 def test_good_photographs_have_no_findings(root):
     assert len(prepare(root).rows) == 24
     assert findings(root.parent / "out") == {}
+
+
+def test_policies_that_nothing_called_for_are_read_all_the_same(root, monkeypatch):
+    monkeypatch.setattr(mlops_spec.spec, "_reads", None)
+    wish = splits(root, near_distance=3)
+    mlops_spec.spec.note_reads()
+    folder.prepare(wish, root.parent / "out")
+    assert [*mlops_spec.spec.unread(wish)] == []
 
 
 # check -> how it comes about, the images named, the policy by default

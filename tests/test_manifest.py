@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlops_spec import files, manifest
-from mlops_spec.errors import MlopsError
+from mlops_spec.errors import MlopsError, StepError
 from mlops_spec.manifest import Finding, Row, stratified
 
 FRACTIONS = {"test": 1 / 3, "val": 0.1}
@@ -166,3 +166,10 @@ def test_a_table_of_other_columns_is_no_manifest(tmp_path):
     path.write_text(path.read_text("utf-8").replace("label", "class", 1), "utf-8")
     with pytest.raises(MlopsError, match="columns"):
         manifest.read(tmp_path)
+
+
+def test_an_image_that_is_gone_is_said_with_the_cure(tmp_path):
+    dataset = manifest.write(tmp_path, tmp_path, some_rows())
+    with pytest.raises(StepError, match="is gone") as error:
+        dataset.content(dataset.rows[0])
+    assert "delete .mlops/steps" in str(error.value)

@@ -141,15 +141,16 @@ def apply(findings: Sequence[Finding], checks: Checks) -> set[str]:
     Raises:
         StepError: Something was found that the spec calls an error.
     """
-    left_out = {f.path for f in findings if getattr(checks, f.check) == "skip"}
+    policies = checks.model_dump()  # all of them are read, whatever is found
+    left_out = {f.path for f in findings if policies[f.check] == "skip"}
     for check, found in groupby(sorted(findings, key=_by_check), _by_check):
-        listed, policy = list(found), getattr(checks, check)
-        word = "left out" if policy == "skip" else "found"
+        listed = list(found)
+        word = "left out" if policies[check] == "skip" else "found"
         for finding in listed[:_SHOWN]:
             print(f"{word} {finding.path}: {finding.what}", flush=True)  # noqa: T201 - a step's log
         if len(listed) > _SHOWN:
             print(f"... and {len(listed) - _SHOWN} more ({check})", flush=True)  # noqa: T201
-    wrong = [f for f in findings if getattr(checks, f.check) == "error"]
+    wrong = [f for f in findings if policies[f.check] == "error"]
     if wrong:
         raise StepError(_refusal(wrong), _cure(wrong))
     return left_out
