@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -155,6 +156,7 @@ def collect(folder: Path) -> None:
     dataset = read(folder)
     if dataset.root.resolve().is_relative_to(folder.resolve()):
         return
+    shutil.rmtree(folder / "images", ignore_errors=True)  # what is no longer wanted stays behind
     for row in dataset.rows:
         files.write_bytes(folder / "images" / row.path, dataset.content(row))
     document = files.read_json(folder / "dataset.json")

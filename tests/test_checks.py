@@ -12,7 +12,7 @@ import mlops_spec.spec
 from mlops_spec import manifest
 from mlops_spec.errors import StepError
 from mlops_spec.manifest import Row
-from trainers.datasets import _checks, folder
+from trainers.datasets import _checks, _folders, folder
 
 
 def scene(seed):
@@ -170,6 +170,22 @@ def test_every_mode_is_looked_at(tmp_path, mode, form):
     (look,) = _checks.look_at([path], [path.suffix], splits(tmp_path).checks)
     assert (look.fault, look.mode, look.width, look.height) == ("", mode, 90, 80)
     assert look.hash is not None
+
+
+@pytest.mark.parametrize(
+    ("group", "subject"),
+    [(r"(p\d+)_(\d+)", "p7"), (r"p\d+", "p7"), (r"(x)?(p\d+)", "p7"), (r"q\d", None)],
+)
+def test_a_subject_is_what_the_first_group_finds(tmp_path, group, subject):
+    path = tmp_path / "ants" / "p7_12.png"
+    assert _folders.group_of(spec(tmp_path, group=group), path, tmp_path) == subject
+
+
+def test_a_jpeg_of_several_pictures_as_cameras_write_them_is_a_jpeg(tmp_path):
+    path = tmp_path / "a.jpg"
+    scene(1).save(path, "MPO", save_all=True, append_images=[scene(2)])
+    (look,) = _checks.look_at([path], [".jpg"], splits(tmp_path).checks)
+    assert look.fault == ""
 
 
 def test_a_subject_is_never_in_two_splits(tmp_path):

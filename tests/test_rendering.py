@@ -198,7 +198,10 @@ def test_collected_images_travel_with_their_manifest(tmp_path):
         rows.append(manifest.Row(path.name, label, split, manifest.files.sha256_file(path)))
     folder = tmp_path / "prepared"
     before = manifest.write(folder, images, rows)
+    (folder / "images").mkdir()
+    (folder / "images" / "withdrawn.bin").touch()  # of an earlier collection
     manifest.collect(folder)
+    assert not (folder / "images" / "withdrawn.bin").exists()
     folder.rename(tmp_path / "elsewhere")
     for path in images.iterdir():
         path.unlink()

@@ -81,6 +81,8 @@ def test_an_image_that_is_not_there_is_left_out_and_named(file, tmp_path, capsys
         (",a,train,s1", r"table\.csv:42: a row needs a path and a label"),
         ("photos/0.png", r"table\.csv:42: a row needs a path and a label"),
         ("photos/x.png,a,exam,s1", r"table\.csv:42: unknown split 'exam'"),
+        ("/x.png,a,train,s1", r"table\.csv:42: /x\.png lies outside"),
+        ("photos/../photos/0.png,a,train,s1", r"table\.csv:42: .* lies outside"),
         ("../x.png,a,train,s1", r"table\.csv:42: \.\./x\.png lies outside"),
         ("photos/0.png,b,train,s1", r"table\.csv:42: the image of line 2 again"),
     ],

@@ -108,7 +108,7 @@ def _look(path: Path, extensions: Sequence[str], checks: Checks) -> Look:
             if size > limit:
                 shown = f"{image.width} x {image.height} pixels"
                 return Look(digest, "unreadable", f"has {shown}, more than data.checks.max_pixels")
-            form = image.format
+            form = "JPEG" if image.format == "MPO" else image.format  # as cameras write them
             measured = (image.width, image.height, image.mode, _difference_hash(image))
     except unreadable as error:
         fault = f"can not be read as an image: {error}".replace(str(path), path.name)

@@ -117,7 +117,9 @@ def _candidate(layout: Layout, root: Path, split: str, path: Path) -> Candidate:
 def group_of(how: Photographs, path: Path, root: Path) -> str | None:
     """What `data.group` finds in a file's path below the root: its subject."""
     found = re.search(how.group, name_of(path, root)) if how.group else None
-    return found[found.lastindex or 0] if found else None
+    if found is None:
+        return None
+    return next((part for part in found.groups() if part is not None), found[0])
 
 
 def walk(layout: Layout, root: Path) -> Iterator[tuple[str, Path]]:
