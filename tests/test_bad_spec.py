@@ -186,9 +186,9 @@ WRONG = {
 }
 IMPOSSIBLE = {
     "a frozen backbone without weights": (
-        experiment("training:\n  freeze: backbone"),
+        experiment("training:\n  freeze:\n    mode: backbone"),
         [MINE],
-        [(f"{FILE}:4", "training.freeze", "model.weights=imagenet")],
+        [(f"{FILE}:5", "training.freeze.mode", "model.weights=imagenet")],
     ),
     "weights that nobody published": (
         {},

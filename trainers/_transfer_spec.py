@@ -8,6 +8,41 @@ from pydantic import Field
 
 from mlops_spec.spec import Float, Fraction, Int, OpenSection, Section
 
+Count = Annotated[Int, Field(ge=1)]
+NotNegative = Annotated[Float, Field(ge=0)]
+
+
+class Schedule(Section):
+    """How the learning rate changes; each kind reads the fields it needs."""
+
+    kind: Literal["constant", "step", "cosine", "one_cycle", "plateau"]
+    warmup_epochs: Annotated[Int, Field(ge=0)]
+    step_epochs: Count
+    patience: Annotated[Int, Field(ge=0)]
+    factor: Annotated[Float, Field(gt=0, lt=1)]
+
+
+class Freeze(Section):
+    """Which children of the backbone keep their weights, and for how long."""
+
+    mode: Literal["none", "backbone", "first", "gradual"]
+    children: Count
+    unfreeze_every: Count
+
+
+class EarlyStopping(Section):
+    """When training ends before its last epoch."""
+
+    patience: Annotated[Int, Field(ge=0)]
+    min_delta: NotNegative
+
+
+class Debug(Section):
+    """Switches for finding out why a network does not learn."""
+
+    overfit_batches: Annotated[Int, Field(ge=0)]
+    one_batch: bool
+
 
 class Augment(Section):
     """Random changes of the training images."""
@@ -23,16 +58,25 @@ class Spec(OpenSection):
     """How the network is trained."""
 
     kind: Literal["transfer"]
-    epochs: Annotated[Int, Field(ge=1)]
-    batch_size: Annotated[Int, Field(ge=1)]
+    epochs: Count
+    batch_size: Count
+    accumulate: Count
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: Annotated[Float, Field(gt=0)]
-    weight_decay: Annotated[Float, Field(ge=0)]
+    lr_decay: Annotated[Float, Field(gt=0, le=1)]
+    weight_decay: NotNegative
     momentum: Fraction
-    schedule: Literal["constant", "cosine", "one_cycle"]
+    gradient_clip: NotNegative
+    schedule: Schedule
+    loss: Literal["cross_entropy", "focal"]
+    focal_gamma: NotNegative
     label_smoothing: Fraction
-    freeze: Literal["none", "backbone"]
+    class_weights: Literal["none", "balanced"]
+    freeze: Freeze
+    ema: Fraction
+    early_stopping: EarlyStopping
     precision: Literal["32-true", "bf16-mixed"]
     workers: Annotated[Int, Field(ge=0)]
     deterministic: bool
+    debug: Debug
     augment: Augment

@@ -16,21 +16,33 @@ if TYPE_CHECKING:
 
 def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
     """Choices of the whole spec that this trainer can not follow together."""
-    assert isinstance(spec.training, Spec)
-    if spec.model.weights == "none" and spec.training.freeze == "backbone":
+    training = spec.training
+    assert isinstance(training, Spec)
+    if spec.model.weights == "none" and training.freeze.mode != "none":
         yield (
-            "training.freeze",
+            "training.freeze.mode",
             "a frozen backbone needs pretrained weights: model.weights=imagenet",
         )
     if spec.model.weights != "none" and spec.model.backbone == "small_cnn":
         yield "model.weights", "small_cnn has no pretrained weights: model.weights=none"
+    yield from _within(training)
+
+
+def _within(training: Spec) -> Iterator[tuple[str, str]]:
+    if training.schedule.kind == "cosine" and training.schedule.warmup_epochs >= training.epochs:
+        yield (
+            "training.schedule.warmup_epochs",
+            f"the warm-up leaves nothing of {training.epochs} epochs",
+        )
+    if training.loss == "focal" and training.label_smoothing:
+        yield "training.label_smoothing", "the focal loss has none: training.label_smoothing=0.0"
 
 
 def train(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
     """Trains on a prepared data set and writes a model bundle.
 
-    An interrupted training leaves its last checkpoint in `out_dir/.checkpoints` and the next call
-    with the same folder continues from it.
+    An interrupted training leaves its last checkpoint in `out_dir/.checkpoints`; the next call
+    with the same folder continues from it and ends with the weights of an uninterrupted one.
 
     Returns:
         The metrics of the best epoch on the validation split.

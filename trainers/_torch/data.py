@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mlops_spec import bundle
 from trainers._torch.vision import v2
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlops_spec.bundle import Preprocessing
     from mlops_spec.manifest import Dataset as Manifest
     from trainers._transfer_spec import Augment
@@ -33,10 +37,15 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
         """The number of pictures."""
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """One picture, augmented if this is training, and its class."""
-        picture = self.raw(index)
-        return (self.augment(picture) if self.augment else picture), self.targets[index]
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[torch.Tensor, int]:
+        """One picture and its class; `(index, draw)` asks for it augmented by a draw of chance."""
+        if isinstance(key, int):
+            return self.raw(key), self.targets[key]
+        index, draw = key
+        if self.augment is None:
+            return self.raw(index), self.targets[index]
+        with _drawn(draw):
+            return self.augment(self.raw(index)), self.targets[index]
 
     def raw(self, index: int) -> torch.Tensor:
         """One picture as it is stored, decoded at most once while there is room to keep it."""
@@ -47,6 +56,49 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
         if len(self._cache) < self._room:
             self._cache[index] = picture
         return picture
+
+
+@contextmanager
+def _drawn(seed: int) -> Iterator[None]:
+    """Seeds the global generator, which transforms draw from; afterwards it is as it was."""
+    generator = torch.default_generator
+    before = generator.get_state()
+    generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        generator.set_state(before)
+
+
+class Shuffled(Sampler[tuple[int, int]]):
+    """Indices in random order, each with a draw of chance for its augmentation.
+
+    Both follow from seed and epoch alone: a training that is resumed, or loads its data in other
+    processes, sees the same pictures in the same order.
+    """
+
+    def __init__(self, count: int, seed: int, epoch: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch; loading processes of a resumed one have begun."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """The number of pictures in an epoch."""
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """(index, draw) of each picture of the epoch."""
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+        order = torch.randperm(self.count, generator=generator)
+        draws = torch.randint(2**32, (self.count,), generator=generator)
+        return iter(zip(order.tolist(), draws.tolist(), strict=True))
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """A seed of its own for each epoch; 32 bits, torch's CPU generator drops the others."""
+    return random.Random(f"{seed}/{epoch}").getrandbits(32)  # noqa: S311 - an order is no secret
 
 
 def augmentation(spec: Augment, size: int) -> v2.Transform:
@@ -77,19 +129,18 @@ def channel_statistics(pictures: Pictures) -> tuple[tuple[float, ...], tuple[flo
 
 
 def loader(
-    pictures: Pictures, batch_size: int, workers: int, seed: int | None
+    pictures: Pictures, batch_size: int, workers: int, shuffled: Shuffled | None = None
 ) -> DataLoader[tuple[torch.Tensor, int]]:
-    """Batches; shuffled by a seed of their own, or in order when there is none."""
-    generator = torch.Generator().manual_seed(seed) if seed is not None else None
+    """Batches of pictures, augmented and in the order of `shuffled`, or as they are."""
     return DataLoader(
         pictures,
         batch_size=batch_size,
-        shuffle=seed is not None,
-        generator=generator,
+        sampler=shuffled,
+        generator=torch.Generator(),  # or an iterator draws from the global one, like Dropout
         num_workers=workers,
         persistent_workers=workers > 0,
         # One image left over would make BatchNorm fail; the next epoch's shuffle serves it again.
-        drop_last=seed is not None
+        drop_last=shuffled is not None
         and len(pictures) > batch_size
         and len(pictures) % batch_size == 1,
     )

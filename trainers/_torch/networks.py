@@ -40,6 +40,30 @@ def build(spec: ModelSpec, classes: int) -> Network:
     return Network(backbone, head(features, classes, spec.head))
 
 
+def children(backbone: nn.Module) -> list[nn.Module]:
+    """A backbone's direct children, from the input on.
+
+    Where a single one of them holds all the weights and has children, such as `features` in
+    EfficientNet and DenseNet, these are meant.
+    """
+    parts = [*backbone.children()]
+    learned = [part for part in parts if has_weights(part)]
+    if len(learned) == 1 and [*learned[0].children()]:
+        return children(learned[0])
+    return parts
+
+
+def has_weights(module: nn.Module) -> bool:
+    """Whether there is anything in a module to learn."""
+    return next(module.parameters(), None) is not None
+
+
+def own_weights(backbone: nn.Module) -> list[nn.Parameter]:
+    """Weights of a backbone that are in none of its children, such as a class token."""
+    within = {id(weight) for part in children(backbone) for weight in part.parameters()}
+    return [weight for weight in backbone.parameters() if id(weight) not in within]
+
+
 def small_cnn(channels: int) -> nn.Module:
     """Three 3 x 3 convolutions with BatchNorm, halving twice, then global average pooling."""
     layers: list[nn.Module] = []

@@ -1,0 +1,118 @@
+"""A network that learns, as Lightning wants it."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from mlops_spec.errors import StepError
+from trainers._torch import freezing, optimization
+from trainers._torch.data import epoch_seed
+
+if TYPE_CHECKING:
+    from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+
+    from mlops_spec.bundle import Preprocessing
+    from trainers._torch.networks import Network
+    from trainers._transfer_spec import Spec
+
+
+class Classifier(pl.LightningModule):
+    """A network learning from uint8 pictures; normalisation is part of the batch preparation."""
+
+    def __init__(
+        self, network: Network, spec: Spec, how: Preprocessing, loss: nn.Module, seed: int
+    ) -> None:
+        super().__init__()
+        self.network, self.spec, self.loss, self.seed = network, spec, loss, seed
+        self.average = average_of(network) if spec.ema else None
+        shape = (1, how.channels, 1, 1)
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
+        self.register_buffer("mean", torch.tensor(how.mean).view(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(how.std).view(shape), persistent=False)
+
+    @property
+    def judged(self) -> Network:
+        """The network that is validated and exported: the average of the weights, if there is."""
+        return self.network if self.average is None else self.average
+
+    def on_train_epoch_start(self) -> None:
+        """Decides what learns in this epoch, and seeds what draws chance in it, such as Dropout.
+
+        Lightning leaves the modes as they are, and building a network leaves it in evaluation mode.
+        """
+        freezing.freeze(self.network, self.spec.freeze, self.current_epoch)
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
+
+    def normalised(self, pictures: torch.Tensor) -> torch.Tensor:
+        """What the network takes, of uint8 pictures (N, C, H, W)."""
+        return (pictures.float() / 255.0 - self.mean) / self.std
+
+    def training_step(self, batch: list[torch.Tensor], index: int) -> torch.Tensor:
+        """The loss of one batch."""
+        loss: torch.Tensor = self.loss(self.network(self.normalised(batch[0])), batch[1])
+        if not torch.isfinite(loss):
+            self._diverged(f"the loss of batch {index + 1}", loss)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[1]))
+        return loss
+
+    def optimizer_step(self, *args: Any, **more: Any) -> None:
+        """One update of the weights, and of their average."""
+        super().optimizer_step(*args, **more)
+        if self.average is not None:
+            follow(self.average, self.network, self.spec.ema, self.global_step)
+
+    def validation_step(self, batch: list[torch.Tensor], _index: int) -> None:
+        """Loss and accuracy of one batch, averaged over the split by Lightning."""
+        logits, size = self.judged(self.normalised(batch[0])), len(batch[1])
+        right = (logits.argmax(dim=1) == batch[1]).float().mean()
+        self.log("val_loss", nn.functional.cross_entropy(logits, batch[1]), batch_size=size)
+        self.log("val_accuracy", right, batch_size=size)
+
+    def on_validation_epoch_end(self) -> None:
+        """Stops a training of which nothing can come any more."""
+        loss = self.trainer.callback_metrics["val_loss"]
+        if not torch.isfinite(loss):
+            self._diverged("the validation loss", loss)
+
+    def _diverged(self, what: str, loss: torch.Tensor) -> NoReturn:
+        message = f"training diverged in epoch {self.current_epoch + 1}: {what} is {loss.item()}"
+        raise StepError(
+            message, "lower training.lr, or limit its steps: training.gradient_clip=1.0"
+        )
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer and the learning-rate schedule of the spec."""
+        optimizer = optimization.optimizer(self.spec, self.network)
+        updates, epochs = int(self.trainer.estimated_stepping_batches), self.trainer.max_epochs
+        assert epochs
+        batches = int(self.trainer.num_training_batches)
+        length = optimization.Length(epochs, batches, updates // epochs)
+        schedule = optimization.schedule(self.spec.schedule, optimizer, length)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+
+def average_of(network: Network) -> Network:
+    """A copy that does not learn by itself."""
+    return copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+
+
+@torch.no_grad()
+def follow(average: Network, network: Network, decay: float, updates: int) -> None:
+    """Moves an exponential moving average towards weights and BatchNorm statistics.
+
+    The decay grows with the updates so far, (1 + n) / (10 + n) at most: the first weights are
+    forgotten soon (as TensorFlow's ExponentialMovingAverage does it).
+    """
+    share = 1 - min(decay, (1 + updates) / (10 + updates))
+    current = network.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(current[name], share)
+        else:
+            value.copy_(current[name])

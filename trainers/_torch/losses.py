@@ -1,0 +1,57 @@
+"""What training makes small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlops_spec.manifest import Dataset
+    from trainers._transfer_spec import Spec
+
+_LEAST = 1e-7  # below it, powers of less than 1 have no finite slope
+
+
+class Focal(nn.Module):
+    """Cross entropy that counts less where the answer is right already.
+
+    (1 - p) ** gamma * -log p, p the probability of the true class (Lin et al. 2017,
+    arXiv:1708.02002); with weights their weighted mean, as cross entropy's.
+    """
+
+    def __init__(self, gamma: float, weight: torch.Tensor | None) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.weight: torch.Tensor | None
+        self.register_buffer("weight", weight)
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of logits (N, classes) and class indices (N)."""
+        surprise = functional.cross_entropy(logits, targets, reduction="none")
+        wrong = (-torch.expm1(-surprise)).clamp(min=_LEAST)
+        losses = wrong**self.gamma * surprise
+        if self.weight is None:
+            return losses.mean()
+        share = self.weight[targets]
+        return (share * losses).sum() / share.sum()
+
+
+def loss(spec: Spec, dataset: Dataset) -> nn.Module:
+    """The loss of a spec, for the training split of a data set."""
+    targets = dataset.targets(dataset.split("train"))
+    balance = spec.class_weights == "balanced"
+    weight = balanced(targets, len(dataset.classes)) if balance else None
+    if spec.loss == "focal":
+        return Focal(spec.focal_gamma, weight)
+    return nn.CrossEntropyLoss(weight, label_smoothing=spec.label_smoothing)
+
+
+def balanced(targets: Sequence[int], classes: int) -> torch.Tensor:
+    """A weight a class (classes), such that each counts alike and a picture counts 1 on average."""
+    counts = torch.bincount(torch.tensor(targets), minlength=classes)
+    return len(targets) / (classes * counts.clamp(min=1))

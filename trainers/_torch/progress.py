@@ -1,0 +1,58 @@
+"""One plain line an epoch, for a terminal, a log file and the engine's live view alike."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from pytorch_lightning.callbacks import Callback
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+_MINUTE, _HOUR = 60, 3600
+
+
+class Lines(Callback):
+    """Prints an epoch's numbers, how fast it learned, and how long the others will take."""
+
+    def __init__(self) -> None:
+        self.began: list[float] = []
+        self.images = 0
+        self.learned = 0.0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """An epoch begins."""
+        self.began.append(time.monotonic())
+        self.images = 0
+
+    def on_train_batch_end(
+        self, _trainer: pl.Trainer, _module: pl.LightningModule, _out: Any, batch: Any, *_: Any
+    ) -> None:
+        """Counts images."""
+        self.images += len(batch[1])
+        self.learned = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
+        """Prints the line; validation is over by now."""
+        shown, epoch, last = trainer.callback_metrics, trainer.current_epoch + 1, trainer.max_epochs
+        assert last
+        each = (time.monotonic() - self.began[0]) / len(self.began)
+        print(  # noqa: T201 - a step's standard output is its interface
+            f"epoch {epoch}/{last}"
+            f"  val_accuracy {float(shown['val_accuracy']):.4f}"
+            f"  val_loss {float(shown['val_loss']):.4f}"
+            f"  train_loss {float(shown['train_loss']):.4f}"
+            f"  {self.images / (self.learned - self.began[-1]):.0f} images/s"
+            f"  {duration((last - epoch) * each)} left",
+            flush=True,
+        )
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, in the unit that a person would say it in."""
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    return f"{seconds / _HOUR:.1f} h"
