@@ -62,6 +62,7 @@ def judge(challenger: Judged, champion: Judged | None, rule: McnemarGate | Floor
         MlopsError: The two were judged on different test images.
     """
     accuracy = f"accuracy {challenger.accuracy:.4f}"
+    alpha = rule.alpha if rule.kind == "mcnemar" else None  # read even where it does not decide
     if challenger.accuracy < rule.min_accuracy:
         return Verdict(
             promote=False, reason=f"{accuracy} is below min_accuracy {rule.min_accuracy}"
@@ -71,9 +72,9 @@ def judge(challenger: Judged, champion: Judged | None, rule: McnemarGate | Floor
     if champion.test_digest != challenger.test_digest:
         message = "champion and challenger were judged on different test images"
         raise MlopsError(message, "evaluate the champion on the challenger's test images")
-    if rule.kind == "floor":
+    if alpha is None:
         return Verdict(promote=True, reason=f"{accuracy} reaches the floor {rule.min_accuracy}")
-    return _mcnemar(challenger, champion, rule.alpha)
+    return _mcnemar(challenger, champion, alpha)
 
 
 def _mcnemar(challenger: Judged, champion: Judged, alpha: float) -> Verdict:

@@ -5,8 +5,8 @@ import json
 import pytest
 from toyproject import KINDS, Project
 
-from mlops_spec import spec
-from mlops_spec.spec import Section
+from mlops_spec import gate, spec
+from mlops_spec.spec import Section, StepEvaluation
 
 
 class Inner(Section):
@@ -52,6 +52,16 @@ def test_a_key_of_the_command_line_that_nothing_read_is_a_warning(finished: Proj
     rows = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
     unread = {row["id"]: row["unread"] for row in rows if row["unread"]}
     assert unread == {"train": ["model.head.hidden"]}
+
+
+def test_a_threshold_of_the_gate_is_read_before_there_is_a_champion():
+    verdicts = {"accuracy": 1.0, "test_digest": "x", "correct": (True,)}
+    wish = StepEvaluation.model_validate(
+        {"gate": {"kind": "mcnemar", "alpha": 0.01, "min_accuracy": 0.5}}
+    )
+    spec.note_reads()
+    gate.judge(gate.Judged(**verdicts), None, wish.gate)
+    assert "gate.alpha" not in [*spec.unread(wish)]
 
 
 def test_what_was_read_in_another_run_is_not_judged_again(finished: Project) -> None:

@@ -42,8 +42,7 @@ FORMATS = {
 _SIDE = 8  # of the hash, pixels
 _BITS = 2 * _SIDE * _SIDE
 _FLAT = 4  # grey levels; a picture with less between its tiny copy's extremes has no hash
-_CLOSEST = 16  # of a run of equal hash parts, how many neighbours are compared: bounds the work
-_WORST = ("conflicts", "leaks", "duplicates", "near_duplicates")
+_CLOSEST = 16  # of hashes with an equal part, how many neighbours are compared: bounds the work
 _SHOWN = 10  # findings of a check that are said one by one; dataset.json lists all
 
 
@@ -174,33 +173,43 @@ def _cure(wrong: Sequence[Finding]) -> str:
 
 
 def copies(rows: Sequence[Row], looks: Sequence[Look], checks: Checks) -> list[Finding]:
-    """Pictures that are there twice, each named once, for the worst reason.
+    """Pictures that are there twice; what is wrong with an image is named once for each check.
 
     Of two, the later is named, or the one in the lesser split: a test set is left as it is. Of the
-    same picture under two labels both are named, since nobody knows which label is right.
+    same picture under several labels all are named, since nobody knows which label is right.
     """
     rank = {"test": 0, "val": 1, "train": 2}
     order = sorted(range(len(rows)), key=lambda i: (rank[rows[i].split], rows[i].path))
     ordered, hashes = [rows[i] for i in order], [looks[i].hash for i in order]
-    worst: dict[str, Finding] = {}
+    found: dict[tuple[str, str], Finding] = {}
+    for finding in _conflicts(ordered):
+        found[finding.path, finding.check] = finding
     for first, second, near in (*_same(ordered), *_alike(hashes, checks.near_distance)):
-        for finding in _judged(ordered[first], ordered[second], near=near):
-            known = worst.setdefault(finding.path, finding)
-            if _WORST.index(finding.check) < _WORST.index(known.check):
-                worst[finding.path] = finding
-    return sorted(worst.values(), key=lambda finding: finding.path)
+        finding = _copy(ordered[first], ordered[second], near=near)
+        found.setdefault((finding.path, finding.check), finding)
+    return sorted(found.values(), key=lambda finding: (finding.path, finding.check))
 
 
-def _judged(one: Row, other: Row, *, near: bool) -> Iterator[Finding]:
+def _conflicts(rows: Sequence[Row]) -> Iterator[Finding]:
+    """Every row of a picture that has several labels, with one of another label."""
+    by_content: dict[str, list[Row]] = {}
+    for row in rows:
+        by_content.setdefault(row.sha256, []).append(row)
+    for same in by_content.values():
+        for row in same:
+            other = next((one for one in same if one.label != row.label), None)
+            if other:
+                what = f"is the same picture as {other.path}, of another class"
+                yield Finding(row.path, what, "conflicts")
+
+
+def _copy(one: Row, other: Row, *, near: bool) -> Finding:
     like = "almost the same picture as" if near else "the same picture as"
-    if one.label != other.label and not near:
-        yield Finding(other.path, f"is {like} {one.path}, of another class", "conflicts")
-        yield Finding(one.path, f"is {like} {other.path}, of another class", "conflicts")
-    elif one.split != other.split:
-        yield Finding(other.path, f"({other.split}) is {like} {one.path} ({one.split})", "leaks")
-    else:
-        check = "near_duplicates" if near else "duplicates"
-        yield Finding(other.path, f"is {like} {one.path}", check)
+    if one.split != other.split:
+        what = f"({other.split}) is {like} {one.path} ({one.split})"
+        return Finding(other.path, what, "leaks")
+    check = "near_duplicates" if near else "duplicates"
+    return Finding(other.path, f"is {like} {one.path}", check)
 
 
 def _same(rows: Sequence[Row]) -> Iterator[tuple[int, int, bool]]:
@@ -212,28 +221,33 @@ def _same(rows: Sequence[Row]) -> Iterator[tuple[int, int, bool]]:
 
 
 def _alike(hashes: Sequence[int | None], distance: int) -> Iterator[tuple[int, int, bool]]:
-    """Pairs (earlier, later) whose hashes differ in at most `distance` bits.
+    """Later images with an earlier one whose hash differs in at most `distance` bits.
 
-    Cut into `distance + 1` parts, two such hashes agree in one part at least, so that only images
-    that share a part are compared; of a long run of them each with its neighbours only.
+    Cut into `distance + 1` parts, two such hashes agree in one part at least, so that only hashes
+    that share a part are compared; of a long run of them each with its neighbours only. Images of
+    the same hash, such as a burst, are compared as one.
     """
+    homes: dict[int, list[int]] = {}
+    for i, one in enumerate(hashes):
+        if one is not None:
+            homes.setdefault(one, []).append(i)
     width = -(-_BITS // (distance + 1))
-    pairs: set[tuple[int, int]] = set()
+    pairs = {(one, one) for one, members in homes.items() if len(members) > 1}
     for shift in range(0, _BITS, width):
         mask = ((1 << width) - 1) << shift
-        parts = sorted((h & mask, h, i) for i, h in enumerate(hashes) if h is not None)
+        parts = sorted((one & mask, one) for one in homes)
         for _, run in groupby(parts, lambda part: part[0]):
-            members = [(h, i) for _, h, i in run]
-            pairs |= set(_near(members, distance))
-    for first, second in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
-        yield first, second, True
+            pairs |= set(_near([one for _, one in run], distance))
+    for one, other in sorted(pairs, key=lambda pair: sorted(homes[h][0] for h in pair)):
+        first, *others = sorted({*homes[one], *homes[other]})
+        yield from ((first, later, True) for later in others)
 
 
-def _near(members: Sequence[tuple[int, int]], distance: int) -> Iterator[tuple[int, int]]:
-    for position, (one, i) in enumerate(members):
-        for other, j in members[position + 1 : position + 1 + _CLOSEST]:
+def _near(hashes: Sequence[int], distance: int) -> Iterator[tuple[int, int]]:
+    for position, one in enumerate(hashes):
+        for other in hashes[position + 1 : position + 1 + _CLOSEST]:
             if (one ^ other).bit_count() <= distance:
-                yield min(i, j), max(i, j)
+                yield one, other
 
 
 def summary(looks: Sequence[Look]) -> Images | None:
@@ -250,11 +264,24 @@ def summary(looks: Sequence[Look]) -> Images | None:
     )
 
 
-def small_classes(rows: Iterable[Row], checks: Checks) -> Iterator[Finding]:
-    """Classes with fewer training images than asked for."""
-    rows = list(rows)
+def small_classes(rows: Sequence[Row], labels: Iterable[str], checks: Checks) -> Iterator[Finding]:
+    """Classes with fewer training images than asked for.
+
+    Args:
+        rows: The images that are kept.
+        labels: The classes of all the images that there were.
+        checks: How many are asked for.
+
+    Raises:
+        StepError: A class has no image left at all: it would be gone without a word.
+    """
+    kept = Counter(row.label for row in rows)
+    gone = sorted({*labels} - kept.keys())
+    if gone and kept:
+        message = f"every image of {', '.join(gone[:_SHOWN])} was left out"
+        raise StepError(message, "mend what is listed above, or take the class away")
     counts = Counter(row.label for row in rows if row.split == "train")
-    for label in sorted({row.label for row in rows}):
+    for label in sorted(kept):
         if counts[label] < checks.min_images:
             what = f"class of {counts[label]} training images, fewer than data.checks.min_images"
             yield Finding(label, what, "small_classes")

@@ -178,7 +178,7 @@ def manifest_of(
     left_out = _checks.apply(doubts, how.checks)
     kept = [(row, look) for row, look in zip(rows, seen, strict=True) if row.path not in left_out]
     rows = [row for row, _ in kept]
-    small = list(_checks.small_classes(rows, how.checks))
+    small = list(_checks.small_classes(rows, [c.label for c in candidates], how.checks))
     _checks.apply(small, how.checks)
     images = _checks.summary([look for _, look in kept])
     return manifest.write(out_dir, root, rows, [*faults, *doubts, *small], images)
