@@ -12,10 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlops_spec import files, kinds, registry, sources
+from mlops_spec import files, kinds, pretrained, registry, sources
 from mlops_spec.spec import LocalWorkspace
 
 if TYPE_CHECKING:
+    from mlops_spec.pretrained import Pretrained
     from mlops_spec.registry import Version
     from mlops_spec.spec import Spec
 
@@ -76,6 +77,7 @@ class Facts:
         source: Digest of what the data set is read from.
         changes: What is new in it since the experiment's last run, in words.
         versions: Versions of the registered model.
+        weights: The files that training starts from, if any.
         code: Module name -> the digests of the modules that perform what it does.
         finished: Step key -> its record, None for a step never finished.
         latest: Step id -> the experiment's last record of it.
@@ -86,6 +88,7 @@ class Facts:
     source: str
     changes: str = ""
     versions: tuple[Version, ...] = ()
+    weights: Pretrained | None = None
     code: Mapping[str, dict[str, str]] = field(default_factory=dict)
     finished: Mapping[str, Record | None] = field(default_factory=dict)
     latest: Mapping[str, Record | None] = field(default_factory=dict)
@@ -98,6 +101,7 @@ class Facts:
             "source": self.source,
             "changes": self.changes,
             "versions": [vars(version) for version in self.versions],
+            "weights": vars(self.weights) if self.weights else None,
             "code": dict(self.code),
             "target": dict(self.target),
             "tools": {name: self.tools[name] for name in _TOOLS if self.tools.get(name)},
@@ -127,6 +131,7 @@ def read(
         source=files.sha256_of(fingerprint),
         changes=sources.changes(outputs(before.key), fingerprint) if before else "",
         versions=tuple(registry.read(database, MODELS, spec.registered_model)),
+        weights=pretrained.find(spec, MODELS),
         code=Lazy(kinds.code),
         finished=finished,
         latest=latest,

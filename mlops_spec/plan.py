@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlops_spec.facts import Facts, Record
     from mlops_spec.origins import Origins
+    from mlops_spec.pretrained import Pretrained
     from mlops_spec.registry import Version
     from mlops_spec.spec import Spec
 
@@ -152,7 +153,7 @@ def local(
 def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
     recorded = spec.model_dump(mode="json")
     data = data_step(spec, facts.source)
-    train = train_step(spec)
+    train = train_step(spec, facts.weights)
     yield data
     yield train
     yield local(
@@ -182,13 +183,19 @@ def data_step(spec: Spec, source: str) -> Step:
     return local(spec, "data", ["--source", source], part, code=code)
 
 
-def train_step(spec: Spec) -> Step:
-    """Training a bundle on the prepared data set."""
+def train_step(spec: Spec, weights: Pretrained | None) -> Step:
+    """Training a bundle on the prepared data set, from `weights` if they are files."""
     recorded = spec.model_dump(mode="json")
     part = {name: recorded[name] for name in ("seed", "model", "training")}
     part["compute"] = {name: recorded["compute"][name] for name in ("accelerator", "devices")}
     code = (f"trainers.{spec.training.kind}",)
-    return local(spec, "train", ["--data", "${{data}}"], part, needs=("data",), code=code)
+    arguments = ["--data", "${{data}}"]
+    if weights:
+        arguments += ["--weights", "${{weights}}", "--weights-digest", weights.digest]
+    step = local(spec, "train", arguments, part, needs=("data",), code=code)
+    if weights:
+        step.payload["inputs"] = {"weights": weights.path}
+    return step
 
 
 def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -> Iterator[Step]:

@@ -7,6 +7,7 @@ infra/<experiment>.tfvars.json
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -14,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlops_spec import files, kinds, plan
+from mlops_spec import files, kinds, plan, pretrained
 from mlops_spec.errors import ExitCode
+from mlops_spec.facts import MODELS
 from mlops_spec.origins import display
 from mlops_spec.render import azureml, terraform
 from mlops_spec.view import echo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlops_spec.plan import Step
     from mlops_spec.spec import Spec
@@ -56,7 +58,7 @@ def _steps(spec: Spec) -> tuple[Step, ...]:
     if spec.compute.kind == "local":
         return ()
     source = files.sha256_of(kinds.load("data", spec.data.kind).fingerprint(spec.data))
-    return plan.data_step(spec, source), plan.train_step(spec)
+    return plan.data_step(spec, source), plan.train_step(spec, pretrained.find(spec, MODELS))
 
 
 def documents(spec: Spec, steps: Sequence[Step]) -> dict[Path, str]:
@@ -74,6 +76,7 @@ def _job(spec: Spec, prepare: Step, train: Step) -> Iterator[tuple[str, str]]:
     inputs = {
         "spec": {"type": "uri_file", "path": "train.spec.json"},
         "data": {"type": "uri_folder", "path": f"azureml:{asset['name']}:{asset['version']}"},
+        **_files(train.payload.get("inputs", {}), _RENDERED / spec.name),
     }
     yield "compute.yml", _yaml(azureml.cluster(spec))
     yield "environment.yml", _yaml(azureml.environment(spec))
@@ -82,6 +85,17 @@ def _job(spec: Spec, prepare: Step, train: Step) -> Iterator[tuple[str, str]]:
     for step in (prepare, train):
         part = files.versioned(step.payload["spec"])
         yield f"{step.id}.spec.json", files.json_text(part)
+
+
+def _files(inputs: Mapping[str, str], folder: Path) -> dict[str, dict[str, str]]:
+    """Files and folders of this machine that a job reads, relative to its document."""
+    return {
+        name: {
+            "type": "uri_folder" if Path(path).is_dir() else "uri_file",
+            "path": os.path.relpath(path, folder),
+        }
+        for name, path in inputs.items()
+    }
 
 
 def _yaml(document: dict[str, Any]) -> str:

@@ -61,13 +61,17 @@ class Head(Section):
 
     hidden: Annotated[Int, Field(ge=0)]
     dropout: Fraction
+    keep: bool
+
+
+NO_FILE = ("none", "imagenet")  # weights from chance, or from the backbone's library
 
 
 class ModelSpec(Section):
     """The network: backbone, weights, input and head."""
 
     backbone: str
-    weights: Literal["none", "imagenet"]
+    weights: Annotated[str, Field(min_length=1)]  # NO_FILE, or what `pretrained` understands
     channels: Literal[1, 3]
     resize: Annotated[Int, Field(ge=4, le=4096)]
     input_size: Annotated[Int, Field(ge=4, le=4096)]

@@ -32,7 +32,9 @@ def step(training: Spec) -> StepSpec:
     """What the training step reads."""
     return StepSpec(
         seed=3,
-        model=ModelSpec.model_validate({**MODEL, "head": {"hidden": 8, "dropout": 0.3}}),
+        model=ModelSpec.model_validate(
+            {**MODEL, "head": {"hidden": 8, "dropout": 0.3, "keep": False}}
+        ),
         training=training,
         compute={"accelerator": "cpu", "devices": 1},
     )

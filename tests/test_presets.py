@@ -23,7 +23,7 @@ KINDS = [(group, kind) for group in sorted(kinds.GROUPS) for kind in kinds.names
 # group -> the functions of its protocol, with their arguments
 PROTOCOLS = {
     "data": {"fingerprint": 1, "prepare": 2},
-    "training": {"train": 3},
+    "training": {"train": 4},
     "benchmark": {},
     "target": {},
     "frontend": {},

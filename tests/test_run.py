@@ -197,9 +197,9 @@ def test_secret_reaches_the_step_and_no_file_or_log(project: Project, monkeypatc
     monkeypatch.setenv("TOY_TOKEN", "s3cr3t-value")
     words = [*KINDS, "target=none", "compute.environment.TOY='${secret:TOY_TOKEN}'"]
     trainer = project.path / "trainers" / "toy.py"
-    leak = "def train(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:\n"
+    leak = "    checkpoints = out_dir"
     shown = '    import os; print("token is", os.environ["TOY"], len(os.environ["TOY"]))\n'
-    trainer.write_text(trainer.read_text().replace(leak, leak + shown))
+    trainer.write_text(trainer.read_text().replace(leak, shown + leak))
     answer = project.run(*words)
     assert answer.returncode == 0, answer.stderr
     assert "token is *** 12" in answer.stdout

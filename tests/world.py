@@ -14,6 +14,7 @@ from pathlib import Path
 from mlops_spec.compose import Composer
 from mlops_spec.facts import Facts, Lazy, Record
 from mlops_spec.plan import plan
+from mlops_spec.pretrained import Pretrained
 from mlops_spec.registry import Version
 from mlops_spec.validate import parse
 
@@ -25,6 +26,7 @@ class Now:
     overrides: list[str]
     conf: dict[str, str] = field(default_factory=dict)  # file below conf/ -> its text
     source: str = "images"
+    weights: Pretrained | None = None
     code: dict[str, str] = field(default_factory=dict)  # module -> digest, "first" if not given
 
 
@@ -42,6 +44,7 @@ class World:
         facts = Facts(
             source=now.source,
             versions=tuple(self.versions),
+            weights=now.weights,
             code=Lazy(lambda module: {module: now.code.get(module, "first")}),
             finished=self.finished,
             latest=self.latest.get(spec.name, {}),

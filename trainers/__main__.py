@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from mlops_spec import evaluation, files, gate, kinds, manifest, registry, sources
+from mlops_spec import evaluation, files, gate, kinds, manifest, pretrained, registry, sources
 from mlops_spec.errors import MlopsError, StepError, from_os_error
 from mlops_spec.spec import note_reads, read_step_spec, unread
 
@@ -69,7 +69,9 @@ def train(spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Trains a bundle."""
     assert spec.training is not None
     module = kinds.load("training", spec.training.kind)
-    metrics = module.train(spec, args.data, args.out)
+    if args.weights and pretrained.digest(args.weights) != args.weights_digest:
+        raise StepError(f"{args.weights} changed after the run was planned", "run again")
+    metrics = module.train(spec, args.data, args.out, args.weights)
     return Summary("", metrics)
 
 
@@ -137,8 +139,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for all that the step makes"
     )
-    for name in ("data", "bundle", "evaluation", "champion", "database", "models"):
+    for name in ("data", "weights", "bundle", "evaluation", "champion", "database", "models"):
         parser.add_argument(f"--{name}", type=Path, help=f"input: {name}")
+    parser.add_argument("--weights-digest", help="digest of the weights")
     parser.add_argument("--source", help="digest of what the data set is read from")
     parser.add_argument(
         "--collect", action="store_true", help="copy the images beside the manifest"

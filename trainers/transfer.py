@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlops_spec import pretrained
+from mlops_spec.spec import NO_FILE
 from trainers._transfer_spec import Spec
 
 if TYPE_CHECKING:
@@ -23,8 +25,11 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
             "training.freeze.mode",
             "a frozen backbone needs pretrained weights: model.weights=imagenet",
         )
-    if spec.model.weights != "none" and spec.model.backbone == "small_cnn":
+    if spec.model.weights == "imagenet" and spec.model.backbone == "small_cnn":
         yield "model.weights", "small_cnn has no pretrained weights: model.weights=none"
+    if spec.model.weights in NO_FILE and spec.model.head.keep:
+        yield "model.head.keep", "only a file of weights has a head: model.weights=model:NAME"
+    yield from pretrained.contradictions(spec.model.weights)
     yield from _within(training)
 
 
@@ -38,15 +43,23 @@ def _within(training: Spec) -> Iterator[tuple[str, str]]:
         yield "training.label_smoothing", "the focal loss has none: training.label_smoothing=0.0"
 
 
-def train(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
+def train(
+    spec: StepSpec, data_dir: Path, out_dir: Path, weights: Path | None = None
+) -> dict[str, float]:
     """Trains on a prepared data set and writes a model bundle.
 
     An interrupted training leaves its last checkpoint in `out_dir/.checkpoints`; the next call
     with the same folder continues from it and ends with the weights of an uninterrupted one.
+
+    Args:
+        spec: What is wanted.
+        data_dir: The prepared data set.
+        out_dir: Where the bundle goes.
+        weights: The file or bundle to start from, where `model.weights` names one.
 
     Returns:
         The metrics of the best epoch on the validation split.
     """
     from trainers._torch import loop
 
-    return loop.fit(spec, data_dir, out_dir)
+    return loop.fit(spec, data_dir, out_dir, weights)

@@ -52,6 +52,7 @@ def command(step: Step, context: Context) -> list[str]:
         "spec": str(context.folder / "spec.json"),
         "out": str(context.folder / "out"),
         **{name: str(path) for name, path in context.inputs.items()},
+        **step.payload.get("inputs", {}),
     }
     words = [
         re.sub(r"\$\{\{(\w+)\}\}", lambda match: places[match.group(1)], word)

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from mlops_spec import manifest
 from mlops_spec.bundle import Preprocessing
-from trainers._torch import checkpoints, losses, networks
+from trainers._torch import backbones, checkpoints, losses, networks, weights
 from trainers._torch.classifier import Classifier
 from trainers._torch.data import Pictures, Shuffled, augmentation, channel_statistics, loader
 from trainers._torch.export import export
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
     from mlops_spec.manifest import Dataset
     from mlops_spec.spec import ModelSpec, StepCompute, StepSpec
+    from trainers._torch.backbones import Normalisation
 
 _ACCELERATORS = {"cuda": "gpu"}  # Lightning's word for it
 
 
-def fit(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
+def fit(
+    spec: StepSpec, data_dir: Path, out_dir: Path, source: Path | None = None
+) -> dict[str, float]:
     """Trains, keeps the best epoch on the validation split, and exports a bundle."""
     training = spec.training
     assert isinstance(training, Spec)
@@ -38,8 +41,7 @@ def fit(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
     _quiet()
     pl.seed_everything(spec.seed, workers=True, verbose=False)
     dataset = manifest.read(data_dir)
-    how = preprocessing(spec.model, dataset)
-    network = networks.build(spec.model, len(dataset.classes))
+    network, how = _start(spec.model, dataset, source)
     learned = _by_heart(dataset, training) if training.debug.overfit_batches else dataset
     loss = losses.loss(training, learned)
     module = Classifier(network, training, how, loss, spec.seed)
@@ -52,8 +54,28 @@ def fit(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
     return metrics
 
 
-def preprocessing(model: ModelSpec, dataset: Dataset) -> Preprocessing:
-    """Sizes from the spec; mean and deviation of the training images as the network sees them."""
+def _start(
+    model: ModelSpec, dataset: Dataset, source: Path | None
+) -> tuple[networks.Network, Preprocessing]:
+    """The network before training, and the preprocessing that its weights want."""
+    backbone = backbones.build(model)
+    network = networks.build(model, backbone.module, len(dataset.classes))
+    if source is None:
+        return network, preprocessing(model, dataset, backbone.normalisation)
+    found = weights.read(source, model.channels)
+    if model.head.keep:
+        weights.check_labels(found, dataset.classes)
+    weights.load(found, network, backbone, model)
+    return network, preprocessing(model, dataset, found.normalisation)
+
+
+def preprocessing(
+    model: ModelSpec, dataset: Dataset, normalisation: Normalisation | None
+) -> Preprocessing:
+    """Sizes from the spec, the normalisation from the weights.
+
+    Where weights bring none: mean and deviation of the training images as the network sees them.
+    """
     plain = Preprocessing(
         channels=model.channels,
         resize=model.resize,
@@ -61,6 +83,8 @@ def preprocessing(model: ModelSpec, dataset: Dataset) -> Preprocessing:
         mean=(0.0,) * model.channels,
         std=(1.0,) * model.channels,
     )
+    if normalisation is not None:
+        return plain.model_copy(update=vars(normalisation))
     mean, std = channel_statistics(Pictures(dataset, "train", plain))
     return plain.model_copy(update={"mean": mean, "std": std})
 

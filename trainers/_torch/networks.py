@@ -1,4 +1,4 @@
-"""Networks by name: a small CNN for tiny pictures and torchvision's classification backbones."""
+"""Networks: a backbone, and a head that turns its features into logits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from mlops_spec.errors import StepError, suggest
+from mlops_spec.errors import StepError
 
 if TYPE_CHECKING:
     from mlops_spec.spec import Head, ModelSpec
@@ -27,16 +27,19 @@ class Network(nn.Module):
         return logits
 
 
-def build(spec: ModelSpec, classes: int) -> Network:
-    """Makes the network of a spec.
+def build(spec: ModelSpec, backbone: nn.Module, classes: int) -> Network:
+    """Puts the head of a spec on a backbone.
 
     Raises:
-        StepError: There is no such backbone, or its weights can not be had.
+        StepError: The backbone does not take pictures of the spec's size.
     """
-    backbone = small_cnn(spec.channels) if spec.backbone == "small_cnn" else _torchvision(spec)
-    with torch.no_grad():
-        size = (2, spec.channels, spec.input_size, spec.input_size)
-        features = backbone.eval()(torch.zeros(size)).shape[1]
+    side = spec.input_size
+    try:
+        with torch.no_grad():
+            features = backbone.eval()(torch.zeros(2, spec.channels, side, side)).shape[1]
+    except (RuntimeError, AssertionError, ValueError) as error:
+        message = f"{spec.backbone} does not take pictures of {side} x {side} pixels: {error}"
+        raise StepError(message, "change model.input_size (and model.resize)") from error
     return Network(backbone, head(features, classes, spec.head))
 
 
@@ -64,18 +67,6 @@ def own_weights(backbone: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in backbone.parameters() if id(weight) not in within]
 
 
-def small_cnn(channels: int) -> nn.Module:
-    """Three 3 x 3 convolutions with BatchNorm, halving twice, then global average pooling."""
-    layers: list[nn.Module] = []
-    width = channels
-    for out in (32, 64, 128):
-        layers += [nn.Conv2d(width, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
-        if out < 128:  # noqa: PLR2004 - the last one is pooled globally
-            layers.append(nn.MaxPool2d(2))
-        width = out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
 def head(features: int, classes: int, spec: Head) -> nn.Module:
     """Linear, or Linear-BatchNorm-ReLU-Dropout-Linear when a hidden width is given."""
     if not spec.hidden:
@@ -87,37 +78,3 @@ def head(features: int, classes: int, spec: Head) -> nn.Module:
         nn.Dropout(spec.dropout),
         nn.Linear(spec.hidden, classes),
     )
-
-
-def _torchvision(spec: ModelSpec) -> nn.Module:
-    from trainers._torch.vision import torchvision
-
-    known = torchvision.models.list_models(module=torchvision.models)
-    if spec.backbone not in known:
-        near = suggest(spec.backbone, known)
-        message = f"model.backbone: torchvision has no {spec.backbone!r}{near}"
-        raise StepError(message)
-    weights = "DEFAULT" if spec.weights == "imagenet" else None
-    try:
-        model: nn.Module = torchvision.models.get_model(spec.backbone, weights=weights)
-    except OSError as error:
-        message = f"the weights of {spec.backbone} could not be downloaded: {error}"
-        cure = "go online once, or train without them: model.weights=none"
-        raise StepError(message, cure) from error
-    if spec.channels == 1:
-        _grey(model)
-    _drop_classifier(model)
-    return model
-
-
-def _grey(model: nn.Module) -> None:
-    """Makes the first convolution take one channel: its kernels summed over colours."""
-    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
-    weight = first.weight.data.sum(dim=1, keepdim=True)
-    first.in_channels, first.weight = 1, nn.Parameter(weight)
-
-
-def _drop_classifier(model: nn.Module) -> None:
-    """Replaces the last linear layer, whatever the architecture calls it."""
-    name = [n for n, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
-    model.set_submodule(name, nn.Identity())

@@ -17,7 +17,7 @@ class Spec(OpenSection):
     flip: bool
 
 
-def train(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
+def train(spec: StepSpec, data_dir: Path, out_dir: Path, _weights: Path | None) -> dict[str, float]:
     import numpy as np
 
     checkpoints = out_dir / ".checkpoints"

@@ -1,0 +1,259 @@
+"""Weights from files and bundles: what fits is loaded, what does not is said with its cure."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_bundle
+import torch
+from safetensors.torch import save_file
+
+from mlops_spec import bundle
+from mlops_spec.errors import StepError
+from mlops_spec.spec import ModelSpec
+from trainers._torch import backbones, loop, networks, weights
+
+CLASSES = ("ants", "bees")
+
+
+def model(backbone: str = "small_cnn", *, channels: int = 3, keep: bool = False, **changes):
+    values = {"backbone": backbone, "weights": "a file", "channels": channels}
+    values |= {"resize": 64, "input_size": 64, "head": {"hidden": 0, "dropout": 0.0, "keep": keep}}
+    return ModelSpec.model_validate(values | changes)
+
+
+def network_of(spec: ModelSpec, classes: int = 2):
+    backbone = backbones.build(spec)
+    return backbone, networks.build(spec, backbone.module, classes)
+
+
+def load(path: Path, spec: ModelSpec, classes: tuple[str, ...] = CLASSES):
+    """A fresh network of a spec with the weights of a file."""
+    backbone, network = network_of(spec, len(classes))
+    found = weights.read(path, spec.channels)
+    if spec.head.keep:
+        weights.check_labels(found, classes)
+    weights.load(found, network, backbone, spec)
+    return network
+
+
+def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    theirs = other.state_dict()
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in one.state_dict().items())
+
+
+def bundle_of(folder: Path, network, labels=CLASSES) -> Path:
+    small_bundle.make(folder, labels)
+    card = bundle.read(folder)
+    save_file(network.state_dict(), folder / "model.safetensors")
+    bundle.write(folder, card)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["own.safetensors", "own.pt"])
+def test_a_file_of_this_trainer_fills_the_backbone(tmp_path, name) -> None:
+    _, trained = network_of(model())
+    if name.endswith(".pt"):
+        torch.save({f"module.{k}": v for k, v in trained.state_dict().items()}, tmp_path / name)
+    else:
+        save_file(trained.state_dict(), tmp_path / name)
+    network = load(tmp_path / name, model())
+    assert same(network.backbone, trained.backbone)
+    assert not same(network.head, trained.head)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "squeezenet1_1", "timm/test_resnet"])
+def test_a_file_of_the_library_s_own_model_fills_the_backbone(tmp_path, backbone) -> None:
+    if backbone.startswith("timm/"):
+        import timm
+
+        original = timm.create_model(backbone.removeprefix("timm/"), num_classes=1000)
+    else:
+        original = library().models.get_model(backbone)
+    torch.save({"state_dict": original.state_dict()}, tmp_path / "weights.pth")
+    network = load(tmp_path / "weights.pth", model(backbone))
+    first = next(iter(original.state_dict()))
+    assert torch.equal(network.backbone.state_dict()[first], original.state_dict()[first])
+
+
+def library():
+    from trainers._torch.vision import torchvision
+
+    return torchvision
+
+
+def test_a_bundle_s_head_is_kept_where_asked(tmp_path) -> None:
+    _, trained = network_of(model())
+    network = load(bundle_of(tmp_path / "bundle", trained), model(keep=True))
+    assert same(network, trained)
+
+
+def test_a_bundle_brings_the_normalisation_that_its_weights_expect(tmp_path) -> None:
+    dataset = small_bundle.data_set(tmp_path / "data")
+    _, trained = network_of(model(), 3)
+    how = small_bundle.HOW.model_copy(update={"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)})
+    folder = bundle_of(tmp_path / "bundle", trained)
+    bundle.write(folder, bundle.read(folder).model_copy(update={"preprocessing": how}))
+    _, colour = loop._start(model(), dataset, folder)
+    assert (colour.mean, colour.std) == (how.mean, how.std)
+    _, grey = loop._start(model(channels=1), dataset, folder)
+    assert grey.mean == pytest.approx((0.2,))
+    assert grey.std == pytest.approx((0.5,))
+
+
+def test_weights_without_a_normalisation_take_that_of_the_images(tmp_path) -> None:
+    dataset = small_bundle.data_set(tmp_path / "data")
+    _, trained = network_of(model(), 3)
+    save_file(trained.state_dict(), tmp_path / "own.safetensors")
+    _, how = loop._start(model(), dataset, tmp_path / "own.safetensors")
+    assert how.mean == pytest.approx((1 / 3, 1 / 3, 1 / 3))  # plain red, green and blue
+
+
+def test_imagenet_weights_bring_their_normalisation() -> None:
+    known = library().models.get_model_weights("resnet18").DEFAULT.transforms()
+    found = backbones.of_channels(known.mean, known.std, 3)
+    assert found.mean == tuple(known.mean)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(3, 1), (1, 3)])
+def test_grey_and_colour_are_made_to_fit(tmp_path, given, wanted) -> None:
+    """A grey picture is answered alike by both, since its channels are equal."""
+    _, trained = network_of(model(channels=given))
+    save_file(trained.state_dict(), tmp_path / "own.safetensors")
+    network = load(tmp_path / "own.safetensors", model(channels=wanted))
+    grey = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        before = trained.backbone.eval()(grey.expand(-1, given, -1, -1))
+        after = network.backbone.eval()(grey.expand(-1, wanted, -1, -1))
+    np.testing.assert_allclose(before, after, atol=1e-5)
+
+
+def test_another_architecture_is_refused(tmp_path) -> None:
+    _, trained = network_of(model())
+    save_file(trained.state_dict(), tmp_path / "own.safetensors")
+    with pytest.raises(StepError, match=r"another architecture than resnet18: it lacks bn1.bias"):
+        load(tmp_path / "own.safetensors", model("resnet18"))
+
+
+def test_the_same_names_in_other_shapes_are_refused(tmp_path) -> None:
+    _, trained = network_of(model("resnet18"))
+    save_file(trained.state_dict(), tmp_path / "own.safetensors")
+    with pytest.raises(StepError, match=r"resnet34: it lacks layer1.2.bn1.bias"):
+        load(tmp_path / "own.safetensors", model("resnet34"))
+    state = trained.state_dict()
+    state["backbone.bn1.bias"] = torch.zeros(3)
+    save_file(state, tmp_path / "own.safetensors")
+    with pytest.raises(StepError, match=r"bn1\.bias is 3 there and 64 here"):
+        load(tmp_path / "own.safetensors", model("resnet18"))
+
+
+class Evil:
+    """A pickle that creates a file when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("name", ["evil.pt", "evil.safetensors"])
+def test_a_pickle_that_wants_to_run_code_is_refused_and_does_not(tmp_path, name) -> None:
+    (tmp_path / name).write_bytes(pickle.dumps({"conv1.weight": Evil(tmp_path / "ran")}))
+    with pytest.raises(StepError, match="no file of weights") as error:
+        weights.read(tmp_path / name, 3)
+    assert "torch.save(model.state_dict()" in str(error.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_whole_pickled_model_is_refused(tmp_path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
+    with pytest.raises(StepError, match="wants to run code"):
+        weights.read(tmp_path / "whole.pt", 3)
+
+
+@pytest.mark.parametrize("name", ["cut.safetensors", "cut.pt", "empty.pt", "empty.safetensors"])
+def test_a_damaged_file_is_refused(tmp_path, name) -> None:
+    _, trained = network_of(model())
+    path = tmp_path / name
+    (save_file if name.endswith("s") else torch.save)(trained.state_dict(), path)
+    path.write_bytes(path.read_bytes()[: 500 if name.startswith("cut") else 0])
+    with pytest.raises(StepError, match=f"{name} is"):
+        weights.read(path, 3)
+
+
+def test_a_file_without_tensors_is_refused(tmp_path) -> None:
+    torch.save({"epoch": 3, "state_dict": {}}, tmp_path / "none.pt")
+    with pytest.raises(StepError, match="holds no tensors by name"):
+        weights.read(tmp_path / "none.pt", 3)
+
+
+def test_a_head_of_other_classes_is_not_kept(tmp_path) -> None:
+    _, trained = network_of(model())
+    folder = bundle_of(tmp_path / "bundle", trained, ("ants", "wasps"))
+    message = "answers 2 classes, the data set has 3; only it has wasps; it lacks bees, flies"
+    with pytest.raises(StepError, match=message) as error:
+        load(folder, model(keep=True), ("ants", "bees", "flies"))
+    assert "model.head.keep=false" in str(error.value)
+
+
+def test_a_head_of_classes_in_another_order_is_not_kept(tmp_path) -> None:
+    _, trained = network_of(model())
+    folder = bundle_of(tmp_path / "bundle", trained, ("bees", "ants"))
+    with pytest.raises(StepError, match="their order differs"):
+        load(folder, model(keep=True))
+
+
+def test_a_head_of_unknown_classes_is_not_kept(tmp_path) -> None:
+    _, trained = network_of(model())
+    save_file(trained.state_dict(), tmp_path / "own.safetensors")
+    with pytest.raises(StepError, match="does not say which classes"):
+        load(tmp_path / "own.safetensors", model(keep=True))
+
+
+def test_a_changed_bundle_is_refused(tmp_path) -> None:
+    _, trained = network_of(model())
+    folder = bundle_of(tmp_path / "bundle", trained)
+    (folder / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(Exception, match="is not the file that training recorded"):
+        weights.read(folder, 3)
+
+
+def test_pictures_too_small_for_a_backbone_are_said() -> None:
+    spec = model("inception_v3", input_size=32)
+    with pytest.raises(StepError, match="inception_v3 does not take pictures of 32 x 32"):
+        network_of(spec)
+
+
+def test_misspelt_timm_backbone_is_said_with_a_suggestion() -> None:
+    with pytest.raises(StepError, match=r"timm has no 'resnt18'; did you mean resnet18\?"):
+        backbones.build(model("timm/resnt18"))
+
+
+def test_timm_that_is_not_installed_is_said_with_the_cure(monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(StepError, match=r"pip install 'mlops_spec\[timm\]'"):
+        backbones.build(model("timm/resnet18"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "side", "channels"),
+    [
+        *[(name, 64, 1) for name in ("alexnet", "densenet121", "efficientnet_b0", "googlenet")],
+        *[(name, 64, 3) for name in ("mnasnet0_5", "mobilenet_v2", "regnet_y_400mf", "swin_t")],
+        *[(name, 64, 1) for name in ("resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_0")],
+        *[("inception_v3", 96, 3), ("vit_b_16", 224, 1), ("maxvit_t", 224, 3)],
+        *[("convnext_tiny", 64, 1), ("vgg11_bn", 64, 3), ("timm/test_vit", 160, 1)],
+        *[("timm/test_efficientnet", 160, 3), ("timm/resnet10t", 64, 1)],
+    ],
+)
+def test_every_family_of_backbones_learns(backbone, side, channels) -> None:
+    spec = model(backbone, channels=channels, weights="none", resize=side, input_size=side)
+    _, network = network_of(spec)
+    network.train()
+    logits = network(torch.rand(2, channels, side, side))
+    assert logits.shape == (2, 2)
+    logits.sum().backward()
+    assert networks.children(network.backbone)
