@@ -187,7 +187,8 @@ def train_step(spec: Spec, weights: Pretrained | None) -> Step:
     """Training a bundle on the prepared data set, from `weights` if they are files."""
     recorded = spec.model_dump(mode="json")
     part = {name: recorded[name] for name in ("seed", "model", "training")}
-    part["compute"] = {name: recorded["compute"][name] for name in ("accelerator", "devices")}
+    read = ("accelerator", "devices", "nodes")
+    part["compute"] = {name: recorded["compute"][name] for name in read}
     code = (f"trainers.{spec.training.kind}",)
     arguments = ["--data", "${{data}}"]
     if weights:

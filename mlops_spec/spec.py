@@ -108,7 +108,8 @@ class LocalCompute(Section):
 
     kind: Literal["local"]
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
-    devices: Annotated[Int, Field(ge=1, le=1)]  # several need distributed training
+    devices: Annotated[Int, Field(ge=1)]
+    nodes: Annotated[Int, Field(ge=1, le=1)]  # this machine
     environment: dict[str, str]
 
 
@@ -117,7 +118,8 @@ class AzuremlCompute(Section):
 
     kind: Literal["azureml"]
     accelerator: Literal["auto", "cpu", "cuda"]
-    devices: Annotated[Int, Field(ge=1, le=1)]
+    devices: Annotated[Int, Field(ge=1)]  # of a node
+    nodes: Annotated[Int, Field(ge=1)]  # that train one model together
     environment: dict[str, str]
     cluster: Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$")]
     vm_size: Annotated[str, Field(pattern=r"^Standard_\w+$")]
@@ -185,6 +187,7 @@ class StepCompute(Section):
 
     accelerator: str
     devices: int
+    nodes: int
 
 
 class StepSpec(Section):

@@ -36,7 +36,7 @@ def step(training: Spec) -> StepSpec:
             {**MODEL, "head": {"hidden": 8, "dropout": 0.3, "keep": False}}
         ),
         training=training,
-        compute={"accelerator": "cpu", "devices": 1},
+        compute={"accelerator": "cpu", "devices": 1, "nodes": 1},
     )
 
 

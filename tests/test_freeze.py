@@ -8,7 +8,7 @@ from torch import nn
 from mlops_spec.compose import Composer
 from mlops_spec.errors import SpecError, StepError
 from mlops_spec.validate import parse
-from trainers._torch import networks, optimization
+from trainers._torch import backbones, networks, optimization
 from trainers._torch.freezing import freeze, frozen_children
 from trainers._torch.vision import torchvision
 
@@ -146,7 +146,7 @@ def test_the_deeper_a_child_the_lower_its_learning_rate(decay):
 def test_every_weight_is_in_one_group_whatever_the_backbone(name):
     with torch.device("meta"):
         backbone = torchvision.models.get_model(name)
-        networks._drop_classifier(backbone)
+        backbones._drop_classifier(backbone)
         made = networks.Network(backbone, nn.Linear(4, 2))
     groups = optimization.parameter_groups(made, 0.1, 0.5)
     found = [id(weight) for group in groups for weight in group["params"]]

@@ -13,6 +13,7 @@ from mlops_spec import files, manifest
 from mlops_spec.errors import StepError
 from trainers._torch import loop, progress
 from trainers._torch.data import Pictures, loader
+from trainers._torch.sampling import Dealt
 
 pytestmark = pytest.mark.slow
 SIX = {"epochs": 6, "batch_size": 8, "lr": 0.01}
@@ -148,7 +149,7 @@ def test_what_ended_is_not_trained_again(patience, epochs, data, exported, capsy
 def test_what_was_validated_is_exported(ema, data, tmp_path, exported):
     metrics = loop.fit(step(settings(**SIX, ema=ema)), data, tmp_path)
     val = Pictures(manifest.read(data), "val", exported.how)
-    ((images, targets),) = loader(val, 64, 0)
+    ((images, targets),) = loader(val, 64, 0, Dealt(len(val)))
     mean, std = exported.how.mean[0], exported.how.std[0]
     with torch.no_grad():
         logits = exported.network((images / 255 - mean) / std)

@@ -12,10 +12,12 @@ from torch.nn import functional
 from mlops_spec import manifest
 from mlops_spec.bundle import Preprocessing
 from trainers._torch import losses, optimization
+from trainers._torch.augment import of_one
 from trainers._torch.classifier import average_of, follow
-from trainers._torch.data import Pictures, Shuffled, augmentation, loader
+from trainers._torch.data import Pictures, loader
 from trainers._torch.optimization import Length, cosine
 from trainers._torch.progress import duration
+from trainers._torch.sampling import Shuffled
 
 LENGTH = Length(epochs=6, batches=5, updates=5)
 KINDS = ("constant", "step", "cosine", "one_cycle", "plateau")
@@ -151,7 +153,7 @@ def test_focal_loss_has_a_slope_where_the_answer_is_certain(gamma):
 
 def test_balanced_weights_make_classes_count_alike():
     targets = [0] * 6 + [1] * 3 + [2]
-    weights = losses.balanced(targets, 3)
+    weights = losses.balanced(torch.tensor(targets), 3)
     counted = weights * torch.tensor([6, 3, 1])
     torch.testing.assert_close(counted, torch.full((3,), 10 / 3))
 
@@ -206,7 +208,7 @@ def test_order_and_draws_follow_from_seed_and_epoch():
 
 def test_a_draw_decides_the_augmentation_and_nothing_else(tmp_path):
     dataset = manifest.read(pictures(tmp_path))
-    found = Pictures(dataset, "train", HOW, augmentation(settings().augment, 8))
+    found = Pictures(dataset, "train", HOW, of_one(settings().augment, 8))
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
@@ -219,7 +221,7 @@ def test_a_draw_decides_the_augmentation_and_nothing_else(tmp_path):
 
 def test_a_loader_leaves_the_global_generator_alone(tmp_path):
     dataset = manifest.read(pictures(tmp_path))
-    found = Pictures(dataset, "train", HOW, augmentation(settings().augment, 8))
+    found = Pictures(dataset, "train", HOW, of_one(settings().augment, 8))
     before = torch.get_rng_state()
     assert len([*loader(found, 8, 0, Shuffled(len(found), 0, 0))]) == len(found) / 8
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,7 +1,8 @@
 """Transfer really transfers: a network trained on the digits 0-4 helps to learn 5-9 from few.
 
-Ten images a class teach 5-9. A network that starts from chance, and three that start from one that
-knows 0-4, are judged on the same 796 others.
+The digits lie anywhere on a noisy ground, so that there is something to learn besides their shapes.
+Ten images a class teach 5-9; a network that starts from chance, and three that start from one that
+knows 0-4, are judged on the same 796 others, each twice with another seed.
 """
 
 import io
@@ -17,37 +18,50 @@ from mlops_spec.manifest import Row
 from mlops_spec.spec import ModelSpec, StepSpec
 
 pytestmark = pytest.mark.slow
+SIDE, DIGIT = 24, 16  # pixels
+NOISE = 128  # grey levels
 A_CLASS = 10  # training images
-LEAST_GAIN = 0.04  # accuracy; the gains measured are in docs/experiments.md
+SEEDS = (0, 1)
+LEAST_GAIN = 0.05  # accuracy; what was measured is in docs/experiments.md
 VARIANTS = {
-    "from scratch": {"freeze": {"mode": "none"}},
-    "linear probe": {"freeze": {"mode": "backbone"}},
-    "frozen below": {"freeze": {"mode": "first", "children": 4}, "lr_decay": 0.5},
-    "fine-tuned": {"freeze": {"mode": "none"}, "lr_decay": 0.5},
+    "from scratch": {"mode": "none"},
+    "linear probe": {"mode": "backbone"},
+    "frozen": {"mode": "first", "children": 8},  # two of three blocks of convolutions
+    "fine-tuned": {"mode": "none"},
 }
 
 
-def step(**changes) -> StepSpec:
-    whole = {"scale": (1.0, 1.0), "translate": 0.1}
-    model = MODEL | {"resize": 16, "input_size": 16}
+def step(seed: int, **changes) -> StepSpec:
+    model = MODEL | {"resize": SIDE, "input_size": SIDE}
     head = {"hidden": 0, "dropout": 0.2, "keep": False}
+    whole = {"scale": (1.0, 1.0), "translate": 0.1}
     return StepSpec(
-        seed=0,
+        seed=seed,
         model=ModelSpec.model_validate({**model, "head": head}),
-        training=settings(lr=0.01, augment=whole, **changes),
-        compute={"accelerator": "cpu", "devices": 1},
+        training=settings(epochs=20, lr=0.01, augment=whole, **changes),
+        compute={"accelerator": "cpu", "devices": 1, "nodes": 1},
     )
+
+
+def pictured(grey, chance) -> Image.Image:
+    """A digit somewhere on a noisy ground."""
+    canvas = chance.integers(0, NOISE + 1, (SIDE, SIDE)).astype(float)
+    y, x = chance.integers(0, SIDE - DIGIT + 1, 2)
+    digit = np.kron(grey * (255 - NOISE) / 16, np.ones((2, 2)))
+    canvas[y : y + DIGIT, x : x + DIGIT] += digit
+    return Image.fromarray(canvas.clip(0, 255).astype(np.uint8))
 
 
 def digits(folder: Path, wanted, split_of) -> Path:
     """Prepares some of scikit-learn's digits; `split_of` the how-manieth image of its class."""
     from sklearn.datasets import load_digits
 
-    counts, rows, known = dict.fromkeys(wanted, 0), [], load_digits()
+    chance, known, rows = np.random.default_rng(0), load_digits(), []
+    counts = dict.fromkeys(wanted, 0)
     for number, (grey, target) in enumerate(zip(known.images, known.target, strict=True)):
         if target in counts:
             content, path = io.BytesIO(), f"{target}/{number}.png"
-            Image.fromarray((grey * 15.9).astype(np.uint8)).save(content, "PNG")
+            pictured(grey, chance).save(content, "PNG")
             files.write_bytes(folder / path, content.getvalue())
             digest = files.sha256_file(folder / path)
             rows.append(Row(path, str(target), split_of(counts[target]), digest))
@@ -58,26 +72,30 @@ def digits(folder: Path, wanted, split_of) -> Path:
 
 @pytest.fixture(scope="module")
 def accuracies(tmp_path_factory) -> dict[str, float]:
+    """Mean test accuracy of each variant over the seeds."""
     from trainers._torch import loop
 
     folder = tmp_path_factory.mktemp("transfer")
     low = digits(folder / "low", range(5), lambda i: ("val", "test", *["train"] * 6)[i % 8])
     few = {i: "train" if i < A_CLASS else "val" for i in range(2 * A_CLASS)}
     high = digits(folder / "high", range(5, 10), lambda i: few.get(i, "test"))
-    loop.fit(step(epochs=12), low, folder / "knows_low")
-    found = {}
-    for name, changes in VARIANTS.items():
-        out, start = folder / name, None if name == "from scratch" else folder / "knows_low"
-        loop.fit(step(epochs=40, batch_size=10, **changes), high, out, start)
-        found[name] = evaluation.evaluate(high, out, out / "judged", 64)["accuracy"]
+    found: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    for seed in SEEDS:
+        known = folder / f"low{seed}"
+        loop.fit(step(seed, batch_size=64), low, known)
+        for name, freeze in VARIANTS.items():
+            out, start = folder / f"{name}{seed}", None if name == "from scratch" else known
+            loop.fit(step(seed, batch_size=10, freeze=freeze), high, out, start)
+            found[name].append(evaluation.evaluate(high, out, out / "judged", 64)["accuracy"])
     print(found)
-    return found
+    return {name: sum(each) / len(each) for name, each in found.items()}
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "from scratch"])
+@pytest.mark.parametrize("name", ["frozen", "fine-tuned"])
 def test_what_was_learned_before_helps(accuracies, name) -> None:
     assert accuracies[name] >= accuracies["from scratch"] + LEAST_GAIN, accuracies
 
 
-def test_fine_tuning_beats_the_linear_probe(accuracies) -> None:
-    assert accuracies["fine-tuned"] > accuracies["linear probe"], accuracies
+def test_a_linear_probe_knows_something_and_fine_tuning_more(accuracies) -> None:
+    """Chance is 0.2. What a network keeps of five classes lies in few directions."""
+    assert 0.3 < accuracies["linear probe"] < accuracies["fine-tuned"], accuracies

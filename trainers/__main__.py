@@ -161,6 +161,9 @@ def main(argv: Sequence[str]) -> int:
     _leave_with_parent()
     try:
         args.out.mkdir(parents=True, exist_ok=True)
+        if _follows():
+            _VERBS[args.verb](read_step_spec(args.spec), args)
+            return 0
         # An earlier process that lost its parent may still be leaving the same folder.
         with FileLock(f"{args.out}.lock", timeout=30):
             spec = read_step_spec(args.spec)
@@ -180,6 +183,14 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _follows() -> bool:
+    """Whether this is one of several processes of a step, and not the one that writes.
+
+    `RANK` is set by Azure ML and torchrun, `LOCAL_RANK` by Lightning for those that it starts.
+    """
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) != "0"
+
+
 def _fail(error: MlopsError) -> int:
     print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the engine reads it
     return int(error.exit_code)
@@ -187,7 +198,8 @@ def _fail(error: MlopsError) -> int:
 
 def _leave_with_parent() -> None:
     """Stops when the engine that started this process is gone: killed, it can tell nobody."""
-    parent = os.environ.pop("MLOPS_SPEC_PARENT", "")  # not for processes of its own
+    parent = os.environ.get("MLOPS_SPEC_PARENT", "")
+    os.environ["MLOPS_SPEC_PARENT"] = str(os.getpid())  # of the processes that this one starts
     if not parent:
         return
 

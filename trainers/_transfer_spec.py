@@ -9,6 +9,7 @@ from pydantic import Field
 from mlops_spec.spec import Float, Fraction, Int, OpenSection, Section
 
 Count = Annotated[Int, Field(ge=1)]
+Share = Annotated[Float, Field(ge=0, le=1)]
 NotNegative = Annotated[Float, Field(ge=0)]
 
 
@@ -51,7 +52,14 @@ class Augment(Section):
     rotation: Annotated[Float, Field(ge=0, le=180)]
     translate: Fraction
     horizontal_flip: bool
+    vertical_flip: bool
     color_jitter: Fraction
+    rand_augment: Annotated[Int, Field(ge=0)]
+    rand_magnitude: Annotated[Int, Field(ge=0, le=30)]
+    blur: Share
+    random_erasing: Share
+    mixup: NotNegative
+    cutmix: NotNegative
 
 
 class Spec(OpenSection):
@@ -72,6 +80,7 @@ class Spec(OpenSection):
     focal_gamma: NotNegative
     label_smoothing: Fraction
     class_weights: Literal["none", "balanced"]
+    sampler: Literal["shuffled", "balanced"]
     freeze: Freeze
     ema: Fraction
     early_stopping: EarlyStopping

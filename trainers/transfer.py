@@ -31,6 +31,7 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
         yield "model.head.keep", "only a file of weights has a head: model.weights=model:NAME"
     yield from pretrained.contradictions(spec.model.weights)
     yield from _within(training)
+    yield from _together(training, spec.compute.devices * spec.compute.nodes)
 
 
 def _within(training: Spec) -> Iterator[tuple[str, str]]:
@@ -41,6 +42,30 @@ def _within(training: Spec) -> Iterator[tuple[str, str]]:
         )
     if training.loss == "focal" and training.label_smoothing:
         yield "training.label_smoothing", "the focal loss has none: training.label_smoothing=0.0"
+    if training.class_weights == training.sampler == "balanced":
+        yield "training.sampler", "class_weights=balanced makes up for rare classes already"
+    yield from _augment(training)
+
+
+def _augment(training: Spec) -> Iterator[tuple[str, str]]:
+    augment = training.augment
+    if augment.scale[0] > augment.scale[1]:
+        yield "training.augment.scale", "should be the least share first, then the largest"
+    for name in ("mixup", "cutmix"):
+        key = f"training.augment.{name}"
+        if getattr(augment, name) and training.loss == "focal":
+            yield key, f"the focal loss needs images of one class: {key}=0.0"
+        if getattr(augment, name) and training.batch_size == 1:
+            yield key, f"there is no other image in a batch of one: {key}=0.0"
+
+
+def _together(training: Spec, processes: int) -> Iterator[tuple[str, str]]:
+    """What several processes can not do with one batch."""
+    if training.batch_size % processes:
+        what = f"should be a multiple of the {processes} devices that share each batch"
+        yield "training.batch_size", what
+    if processes > 1 and training.debug.overfit_batches:
+        yield "training.debug.overfit_batches", "is for one device: compute.devices=1"
 
 
 def train(

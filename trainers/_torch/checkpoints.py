@@ -45,19 +45,24 @@ def keepers(folder: Path) -> list[Callback]:
     return [best, last]
 
 
-def start(folder: Path, epochs: int) -> Start:
-    """Where to start, given what an earlier attempt may have left."""
+def start(folder: Path, epochs: int, *, leader: bool = True) -> Start:
+    """Where to start, given what an earlier attempt may have left.
+
+    Of several processes that train together only the `leader` says so and takes damage away.
+    """
     last = folder / "last.ckpt"
     if not last.exists():
         return Start()
     try:
         state = torch.load(last, weights_only=True)
     except Exception as error:  # noqa: BLE001 - a file cut off anywhere fails in any way
-        said = f"the last checkpoint is damaged ({type(error).__name__}): starting again"
-        print(said, flush=True)  # noqa: T201 - a step's standard output is its interface
-        shutil.rmtree(folder)
+        if leader:
+            said = f"the last checkpoint is damaged ({type(error).__name__}): starting again"
+            print(said, flush=True)  # noqa: T201 - a step's standard output is its interface
+            shutil.rmtree(folder)
         return Start()
-    print("continuing from the last checkpoint", flush=True)  # noqa: T201 - as above
+    if leader:
+        print("continuing from the last checkpoint", flush=True)  # noqa: T201 - as above
     epoch = state["epoch"] + 1
     stopped = any(kept.get("stopped_epoch", 0) > 0 for kept in _callbacks(state))
     return Start(last, epoch, epoch >= epochs or stopped)

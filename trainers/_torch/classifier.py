@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from mlops_spec.errors import StepError
-from trainers._torch import freezing, optimization
-from trainers._torch.data import epoch_seed
+from trainers._torch import freezing, losses, optimization
+from trainers._torch.augment import Mixing
+from trainers._torch.sampling import epoch_seed
 
 if TYPE_CHECKING:
     from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
@@ -30,6 +31,11 @@ class Classifier(pl.LightningModule):
         super().__init__()
         self.network, self.spec, self.loss, self.seed = network, spec, loss, seed
         self.average = average_of(network) if spec.ema else None
+        self.mixing = Mixing(spec.augment, network.classes)
+        self.judgement: (
+            torch.Tensor
+        )  # sums over the validation split: losses, right answers, images
+        self.register_buffer("judgement", torch.zeros(3, dtype=torch.float64), persistent=False)
         shape = (1, how.channels, 1, 1)
         self.mean: torch.Tensor
         self.std: torch.Tensor
@@ -47,7 +53,7 @@ class Classifier(pl.LightningModule):
         Lightning leaves the modes as they are, and building a network leaves it in evaluation mode.
         """
         freezing.freeze(self.network, self.spec.freeze, self.current_epoch)
-        torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch, self.global_rank))
 
     def normalised(self, pictures: torch.Tensor) -> torch.Tensor:
         """What the network takes, of uint8 pictures (N, C, H, W)."""
@@ -55,10 +61,18 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: list[torch.Tensor], index: int) -> torch.Tensor:
         """The loss of one batch."""
-        loss: torch.Tensor = self.loss(self.network(self.normalised(batch[0])), batch[1])
+        images, targets = self.mixing(self.normalised(batch[0]), batch[1])
+        loss: torch.Tensor = self.loss(self.network(images), targets)
         if not torch.isfinite(loss):
             self._diverged(f"the loss of batch {index + 1}", loss)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[1]))
+        self.log(
+            "train_loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            sync_dist=self.trainer.world_size > 1,
+            batch_size=len(batch[1]),
+        )
         return loss
 
     def optimizer_step(self, *args: Any, **more: Any) -> None:
@@ -67,18 +81,24 @@ class Classifier(pl.LightningModule):
         if self.average is not None:
             follow(self.average, self.network, self.spec.ema, self.global_step)
 
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the last epoch's sums."""
+        self.judgement.zero_()
+
     def validation_step(self, batch: list[torch.Tensor], _index: int) -> None:
-        """Loss and accuracy of one batch, averaged over the split by Lightning."""
-        logits, size = self.judged(self.normalised(batch[0])), len(batch[1])
-        right = (logits.argmax(dim=1) == batch[1]).float().mean()
-        self.log("val_loss", nn.functional.cross_entropy(logits, batch[1]), batch_size=size)
-        self.log("val_accuracy", right, batch_size=size)
+        """Adds up the losses and right answers of one batch."""
+        counts = batch[1].flatten(start_dim=1)[:, 0] >= 0 if batch[1].ndim > 1 else batch[1] >= 0
+        logits, targets = self.judged(self.normalised(batch[0]))[counts], batch[1][counts]
+        loss, right = losses.judge(logits, targets)
+        self.judgement += torch.stack([loss, right, torch.as_tensor(len(targets))]).double()
 
     def on_validation_epoch_end(self) -> None:
-        """Stops a training of which nothing can come any more."""
-        loss = self.trainer.callback_metrics["val_loss"]
+        """Loss and accuracy of the split, the same in all processes; stops what diverged."""
+        loss, right, images = self.trainer.strategy.reduce(self.judgement, reduce_op="sum")
+        self.log("val_loss", (loss / images).float())
+        self.log("val_accuracy", (right / images).float())
         if not torch.isfinite(loss):
-            self._diverged("the validation loss", loss)
+            self._diverged("the validation loss", loss / images)
 
     def _diverged(self, what: str, loss: torch.Tensor) -> NoReturn:
         message = f"training diverged in epoch {self.current_epoch + 1}: {what} is {loss.item()}"

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import random
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from mlops_spec import bundle
-from trainers._torch.vision import v2
+from trainers._torch.sampling import Shuffled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlops_spec.bundle import Preprocessing
     from mlops_spec.manifest import Dataset as Manifest
-    from trainers._transfer_spec import Augment
+    from trainers._torch.sampling import Dealt
+    from trainers._torch.vision import v2
 
 _CACHE_BYTES = 2**30  # decoded pictures kept in memory, per split and data-loading process
 
 
-class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """uint8 pictures (C, H, W) with their class indices, decoded by the bundle's preprocessing."""
+class Pictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """uint8 pictures (C, H, W) with their targets, decoded by the bundle's preprocessing.
+
+    A target is a class index (), or a row (classes) of 0 and 1 where an image has several labels.
+    """
 
     def __init__(
         self, dataset: Manifest, split: str, how: Preprocessing, augment: v2.Transform | None = None
     ) -> None:
         self.dataset, self.rows = dataset, dataset.split(split)
-        self.targets, self.how, self.augment = dataset.targets(self.rows), how, augment
+        self.targets = torch.as_tensor(dataset.targets(self.rows))
+        self.how, self.augment = how, augment
         self._cache: dict[int, torch.Tensor] = {}
         self._room = _CACHE_BYTES // (how.input_size**2 * how.channels)
 
@@ -37,9 +41,15 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
         """The number of pictures."""
         return len(self.rows)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[torch.Tensor, int]:
-        """One picture and its class; `(index, draw)` asks for it augmented by a draw of chance."""
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """One picture and its target.
+
+        `(index, draw)` asks for it augmented by a draw of chance; `~index` for one that does not
+        count, whose target is negative.
+        """
         if isinstance(key, int):
+            if key < 0:
+                return self.raw(~key), torch.full_like(self.targets[~key], -1)
             return self.raw(key), self.targets[key]
         index, draw = key
         if self.augment is None:
@@ -70,51 +80,6 @@ def _drawn(seed: int) -> Iterator[None]:
         generator.set_state(before)
 
 
-class Shuffled(Sampler[tuple[int, int]]):
-    """Indices in random order, each with a draw of chance for its augmentation.
-
-    Both follow from seed and epoch alone: a training that is resumed, or loads its data in other
-    processes, sees the same pictures in the same order.
-    """
-
-    def __init__(self, count: int, seed: int, epoch: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch; loading processes of a resumed one have begun."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        """The number of pictures in an epoch."""
-        return self.count
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """(index, draw) of each picture of the epoch."""
-        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
-        order = torch.randperm(self.count, generator=generator)
-        draws = torch.randint(2**32, (self.count,), generator=generator)
-        return iter(zip(order.tolist(), draws.tolist(), strict=True))
-
-
-def epoch_seed(seed: int, epoch: int) -> int:
-    """A seed of its own for each epoch; 32 bits, torch's CPU generator drops the others."""
-    return random.Random(f"{seed}/{epoch}").getrandbits(32)  # noqa: S311 - an order is no secret
-
-
-def augmentation(spec: Augment, size: int) -> v2.Transform:
-    """The random changes of training images."""
-    steps: list[v2.Transform] = []
-    if spec.rotation or spec.translate:
-        steps.append(v2.RandomAffine(spec.rotation, (spec.translate, spec.translate)))
-    if spec.scale != (1.0, 1.0):
-        steps.append(v2.RandomResizedCrop(size, scale=spec.scale, antialias=True))
-    if spec.horizontal_flip:
-        steps.append(v2.RandomHorizontalFlip())
-    if spec.color_jitter:
-        steps.append(v2.ColorJitter(spec.color_jitter, spec.color_jitter, spec.color_jitter))
-    return v2.Compose(steps or [v2.Identity()])
-
-
 def channel_statistics(pictures: Pictures) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, of values in 0..1, over the given pictures."""
     channels = pictures.how.channels
@@ -129,18 +94,18 @@ def channel_statistics(pictures: Pictures) -> tuple[tuple[float, ...], tuple[flo
 
 
 def loader(
-    pictures: Pictures, batch_size: int, workers: int, shuffled: Shuffled | None = None
-) -> DataLoader[tuple[torch.Tensor, int]]:
-    """Batches of pictures, augmented and in the order of `shuffled`, or as they are."""
+    pictures: Pictures, batch_size: int, workers: int, sampler: Shuffled | Dealt
+) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of pictures, augmented in random order or as they are."""
     return DataLoader(
         pictures,
         batch_size=batch_size,
-        sampler=shuffled,
+        sampler=sampler,
         generator=torch.Generator(),  # or an iterator draws from the global one, like Dropout
         num_workers=workers,
         persistent_workers=workers > 0,
         # One image left over would make BatchNorm fail; the next epoch's shuffle serves it again.
-        drop_last=shuffled is not None
-        and len(pictures) > batch_size
-        and len(pictures) % batch_size == 1,
+        drop_last=isinstance(sampler, Shuffled)
+        and len(sampler) > batch_size
+        and len(sampler) % batch_size == 1,
     )

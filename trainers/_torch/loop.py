@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.strategies import DDPStrategy
 
 from mlops_spec import manifest
 from mlops_spec.bundle import Preprocessing
-from trainers._torch import backbones, checkpoints, losses, networks, weights
+from trainers._torch import augment, backbones, checkpoints, losses, networks, weights
 from trainers._torch.classifier import Classifier
-from trainers._torch.data import Pictures, Shuffled, augmentation, channel_statistics, loader
+from trainers._torch.data import Pictures, channel_statistics, loader
 from trainers._torch.export import export
 from trainers._torch.progress import Lines
+from trainers._torch.sampling import Dealt, Part, Shuffled
 from trainers._transfer_spec import Spec
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def fit(
     training = spec.training
     assert isinstance(training, Spec)
     assert spec.model is not None
+    assert spec.compute is not None
     assert spec.seed is not None
     _quiet()
     pl.seed_everything(spec.seed, workers=True, verbose=False)
@@ -46,7 +49,10 @@ def fit(
     loss = losses.loss(training, learned)
     module = Classifier(network, training, how, loss, spec.seed)
     folder = out_dir / ".checkpoints"
-    _run(module, spec, learned, how, folder)
+    trainer = _trainer(training, spec.compute, [*_stopping(training), *checkpoints.keepers(folder)])
+    _run(trainer, module, learned, how, out_dir)
+    if not trainer.is_global_zero:
+        return {}
     state, metrics = checkpoints.best(folder)
     module.load_state_dict(state)
     export(module.judged.cpu().eval(), spec, dataset, how, out_dir)
@@ -99,26 +105,27 @@ def _by_heart(dataset: Dataset, training: Spec) -> Dataset:
 
 
 def _run(
-    module: Classifier, spec: StepSpec, dataset: Dataset, how: Preprocessing, folder: Path
+    trainer: pl.Trainer, module: Classifier, dataset: Dataset, how: Preprocessing, out_dir: Path
 ) -> None:
     """Fits, from the last checkpoint if there is one."""
-    training = module.spec
-    start = checkpoints.start(folder, training.epochs)
+    training, folder = module.spec, out_dir / ".checkpoints"
+    part = Part(trainer.global_rank, trainer.world_size)
+    start = checkpoints.start(folder, training.epochs, leader=part.rank == 0)
     if start.done:
         return
-    augment = None
+    pictures, judged = Pictures(dataset, "train", how), Pictures(dataset, "val", how)
     if not training.debug.overfit_batches:
-        augment = augmentation(training.augment, how.input_size)
-    pictures = Pictures(dataset, "train", how, augment)
-    judged = Pictures(dataset, "val", how)
-    shuffled = Shuffled(len(pictures), module.seed, start.epoch)
-    assert spec.compute is not None
-    trainer = _trainer(training, spec.compute, [*_stopping(training), *checkpoints.keepers(folder)])
+        pictures.augment = augment.of_one(training.augment, how.input_size)
+        if part.rank == 0:
+            augment.write_sheet(pictures, module.mixing, out_dir / augment.SHEET)
+    weights = losses.rarity(pictures.targets) if training.sampler == "balanced" else None
+    shuffled = Shuffled(len(pictures), module.seed, start.epoch, part, weights)
+    size = training.batch_size // part.of
     try:
         trainer.fit(
             module,
-            loader(pictures, training.batch_size, training.workers, shuffled),
-            loader(judged, training.batch_size, training.workers),
+            loader(pictures, size, training.workers, shuffled),
+            loader(judged, size, training.workers, Dealt(len(judged), part)),
             ckpt_path=str(start.path) if start.path else None,
             weights_only=True,
         )
@@ -128,9 +135,14 @@ def _run(
 
 def _trainer(training: Spec, compute: StepCompute, callbacks: list[Callback]) -> pl.Trainer:
     one = training.debug.one_batch
+    several = compute.devices * compute.nodes > 1
     return pl.Trainer(
         accelerator=_ACCELERATORS.get(compute.accelerator, compute.accelerator),
         devices=compute.devices,
+        num_nodes=compute.nodes,
+        # Frozen weights have no gradient for the others to wait for.
+        strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",
+        use_distributed_sampler=False,  # our samplers deal out, and a balanced one stays balanced
         max_epochs=1 if one else training.epochs,
         limit_train_batches=1 if one else None,
         limit_val_batches=1 if one else None,

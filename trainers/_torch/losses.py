@@ -9,8 +9,6 @@ from torch import nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mlops_spec.manifest import Dataset
     from trainers._transfer_spec import Spec
 
@@ -41,9 +39,23 @@ class Focal(nn.Module):
         return (share * losses).sum() / share.sum()
 
 
+def judge(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sum of the losses of some images, and how many of them are answered right.
+
+    Args:
+        logits: (N, classes).
+        targets: Class indices (N), or 0 and 1 (N, classes), where all must be right.
+    """
+    if targets.ndim == 1:
+        right = logits.argmax(dim=1) == targets
+        return functional.cross_entropy(logits, targets, reduction="sum"), right.sum()
+    each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return each.mean(dim=1).sum(), ((logits > 0) == (targets > 0)).all(dim=1).sum()
+
+
 def loss(spec: Spec, dataset: Dataset) -> nn.Module:
     """The loss of a spec, for the training split of a data set."""
-    targets = dataset.targets(dataset.split("train"))
+    targets = torch.as_tensor(dataset.targets(dataset.split("train")))
     balance = spec.class_weights == "balanced"
     weight = balanced(targets, len(dataset.classes)) if balance else None
     if spec.loss == "focal":
@@ -51,7 +63,19 @@ def loss(spec: Spec, dataset: Dataset) -> nn.Module:
     return nn.CrossEntropyLoss(weight, label_smoothing=spec.label_smoothing)
 
 
-def balanced(targets: Sequence[int], classes: int) -> torch.Tensor:
+def balanced(targets: torch.Tensor, classes: int) -> torch.Tensor:
     """A weight a class (classes), such that each counts alike and a picture counts 1 on average."""
-    counts = torch.bincount(torch.tensor(targets), minlength=classes)
+    counts = torch.bincount(targets, minlength=classes)
     return len(targets) / (classes * counts.clamp(min=1))
+
+
+def rarity(targets: torch.Tensor) -> torch.Tensor:
+    """How often each image is to be drawn (N), such that each class is as often as any other.
+
+    Of an image with several labels the rarest one counts.
+    """
+    if targets.ndim == 1:
+        return 1.0 / torch.bincount(targets)[targets]
+    shares = targets / targets.sum(dim=0).clamp(min=1)
+    unlabelled = (targets.sum(dim=1) == 0) / len(targets)
+    return shares.max(dim=1).values + unlabelled

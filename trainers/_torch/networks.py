@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 class Network(nn.Module):
     """A backbone that ends in features, and a head that turns them into logits."""
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Sequential) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = head
+        self.head: nn.Sequential = head
+
+    @property
+    def classes(self) -> int:
+        """How many classes the head tells apart."""
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        return last.out_features
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes) of preprocessed images (N, C, H, W)."""
@@ -67,7 +74,7 @@ def own_weights(backbone: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in backbone.parameters() if id(weight) not in within]
 
 
-def head(features: int, classes: int, spec: Head) -> nn.Module:
+def head(features: int, classes: int, spec: Head) -> nn.Sequential:
     """Linear, or Linear-BatchNorm-ReLU-Dropout-Linear when a hidden width is given."""
     if not spec.hidden:
         return nn.Sequential(nn.Dropout(spec.dropout), nn.Linear(features, classes))

@@ -27,14 +27,16 @@ class Lines(Callback):
         self.images = 0
 
     def on_train_batch_end(
-        self, _trainer: pl.Trainer, _module: pl.LightningModule, _out: Any, batch: Any, *_: Any
+        self, trainer: pl.Trainer, _module: pl.LightningModule, _out: Any, batch: Any, *_: Any
     ) -> None:
-        """Counts images."""
-        self.images += len(batch[1])
+        """Counts images, those of other processes too."""
+        self.images += len(batch[1]) * trainer.world_size
         self.learned = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
         """Prints the line; validation is over by now."""
+        if not trainer.is_global_zero:
+            return
         shown, epoch, last = trainer.callback_metrics, trainer.current_epoch + 1, trainer.max_epochs
         assert last
         each = (time.monotonic() - self.began[0]) / len(self.began)
