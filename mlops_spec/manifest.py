@@ -19,7 +19,7 @@ from mlops_spec import files
 from mlops_spec.errors import MlopsError, StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
     from pathlib import Path
 
 SPLITS = ("train", "val", "test")
@@ -48,11 +48,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Images:
-    """What the images of a data set are like: least, median and most pixels; images by mode."""
+    """What the images of a data set are like.
+
+    Attributes:
+        width: Least, median and most pixels.
+        height: Least, median and most pixels.
+        modes: Images by the mode that Pillow gives them.
+        mean: Of red, green and blue of the training images, values in 0..1.
+        std: Their standard deviation.
+    """
 
     width: tuple[int, int, int]
     height: tuple[int, int, int]
     modes: dict[str, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -213,7 +223,7 @@ def stratified(
     labels: Sequence[str],
     fractions: dict[str, float],
     seed: int,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[Hashable] | None = None,
 ) -> list[str]:
     """Assigns images to splits, each class in the same proportions.
 
@@ -230,7 +240,7 @@ def stratified(
     """
     import random
 
-    units: dict[object, list[int]] = {}
+    units: dict[Hashable, list[int]] = {}
     for i in range(len(labels)):
         units.setdefault(groups[i] if groups else i, []).append(i)
     by_label: dict[str, list[list[int]]] = {}

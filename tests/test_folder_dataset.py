@@ -21,6 +21,7 @@ ANTS_BEES = Path(__file__).resolve().parents[2] / "shared" / "data" / "ants_bees
 CHECKS = {
     "unreadable": "skip",
     "mislabelled": "skip",
+    "animated": "skip",
     "duplicates": "ignore",
     "near_duplicates": "ignore",
     "leaks": "error",

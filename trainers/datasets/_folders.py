@@ -15,14 +15,15 @@ from pydantic import AfterValidator
 from mlops_spec import manifest
 from mlops_spec.manifest import Finding, Row
 from mlops_spec.spec import Fraction, Int, OpenSection
-from trainers.datasets import _checks
-from trainers.datasets._checks import FORMATS, Checks
+from trainers.datasets import _checks, _looks, _twins
+from trainers.datasets._looks import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from trainers.datasets._checks import Look
+    from trainers.datasets._looks import Look
+    from trainers.datasets._twins import Twins
 
 
 def _pattern(text: str) -> str:
@@ -38,7 +39,7 @@ class Judged(OpenSection):
     """Which files are images, and what is done about those that are not as they should be."""
 
     extensions: tuple[Literal[tuple(FORMATS)], ...]  # type: ignore[valid-type]
-    checks: Checks
+    checks: _checks.Checks
 
 
 class Photographs(Judged):
@@ -87,9 +88,10 @@ def contradictions(how: Photographs, given: Collection[str] = ()) -> Iterator[tu
 
 def draw(how: Photographs, given: Collection[str]) -> Draw:
     """How the splits that are not given are drawn from the training images."""
-    shares = {"test": how.test_fraction, "val": how.val_fraction}
-    open_ones = {split: share for split, share in shares.items() if split not in given}
-    return Draw(open_ones, how.split_seed)
+    shares = {
+        split: getattr(how, f"{split}_fraction") for split in ("test", "val") if split not in given
+    }
+    return Draw(shares, how.split_seed) if shares else NO_DRAW  # what has no effect stays unread
 
 
 def given_splits(layout: Layout) -> list[str]:
@@ -159,12 +161,13 @@ def manifest_of(
     Raises:
         StepError: Something was found that the spec calls an error.
     """
-    looks = _checks.look_at([c.path for c in candidates], how.extensions, how.checks)
-    names = [name_of(candidate.path, root) for candidate in candidates]
+    paths = [candidate.path for candidate in candidates]
+    looks = _looks.look_at(paths, how.extensions, how.checks.max_pixels)
+    names = [name_of(path, root) for path in paths]
     faults = [
-        Finding(name, look.fault, look.check)
+        Finding(name, what, check)
         for name, look in zip(names, looks, strict=True)
-        if look.fault
+        for check, what in look.faults
     ]
     left_out = _checks.apply(faults, how.checks)
     good = [
@@ -172,27 +175,28 @@ def manifest_of(
         for candidate, name, look in zip(candidates, names, looks, strict=True)
         if name not in left_out
     ]
-    rows = _rows(good, root, drawing)
-    seen = [look for _, look in good]
-    doubts = _checks.copies(rows, seen, how.checks)
+    seen, subjects = [look for _, look in good], [candidate.group for candidate, _ in good]
+    twins = _twins.find(seen, subjects, how.checks.near_distance)
+    rows = _rows(good, root, drawing, twins)
+    doubts = _checks.copies(rows, twins)
     left_out = _checks.apply(doubts, how.checks)
     kept = [(row, look) for row, look in zip(rows, seen, strict=True) if row.path not in left_out]
     rows = [row for row, _ in kept]
     small = list(_checks.small_classes(rows, [c.label for c in candidates], how.checks))
     _checks.apply(small, how.checks)
-    images = _checks.summary([look for _, look in kept])
+    training = [look for row, look in kept if row.split == "train"]
+    images = _checks.summary([look for _, look in kept], training)
     return manifest.write(out_dir, root, rows, [*faults, *doubts, *small], images)
 
 
-def _rows(good: Sequence[tuple[Candidate, Look]], root: Path, drawing: Draw) -> list[Row]:
-    """Rows in their splits; a subject, and copies of one picture, are never in two drawn ones."""
+def _rows(
+    good: Sequence[tuple[Candidate, Look]], root: Path, drawing: Draw, twins: Twins
+) -> list[Row]:
+    """Rows in their splits; what belongs together is never drawn into two."""
     drawn = [i for i, (candidate, _) in enumerate(good) if candidate.split is None]
-    shares = manifest.stratified(
-        [good[i][0].label for i in drawn],
-        drawing.fractions,
-        drawing.seed,
-        [good[i][0].group or good[i][1].sha256 for i in drawn],
-    )
+    units = _twins.united(len(good), twins)
+    labels = [good[i][0].label for i in drawn]
+    shares = manifest.stratified(labels, drawing.fractions, drawing.seed, [units[i] for i in drawn])
     splits = dict(zip(drawn, shares, strict=True))
     return [
         Row(str(c.path.relative_to(root)), c.label, c.split or splits[i], look.sha256)
