@@ -8,19 +8,21 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator
 
 from mlops_spec import manifest
+from mlops_spec.errors import StepError
 from mlops_spec.manifest import Finding, Row
 from mlops_spec.spec import Fraction, Int, OpenSection
 from trainers.datasets import _checks, _looks, _twins
 from trainers.datasets._looks import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path, PurePath
 
     from trainers.datasets._looks import Look
     from trainers.datasets._twins import Twins
@@ -124,19 +126,53 @@ def group_of(how: Photographs, path: Path, root: Path) -> str | None:
     return next((part for part in found.groups() if part is not None), found[0])
 
 
+def parts(layout: Layout) -> dict[str, str]:
+    """The sub-folders that splits have of their own, by key."""
+    named = {f"data.{split}": getattr(layout, split) for split in manifest.SPLITS}
+    return {key: part for key, part in named.items() if part is not None}
+
+
+def overlaps(places: Mapping[str, PurePath]) -> Iterator[tuple[str, str]]:
+    """Splits whose folders, relative to the root, would give the same images twice."""
+    for (one, first), (other, second) in combinations(places.items(), 2):
+        if first.is_relative_to(second) or second.is_relative_to(first):
+            yield other, f"overlaps {one}: the same images would be in two splits"
+    for key, place in places.items() if "data.train" not in places else ():
+        if len(place.parts) != 1:
+            yield "data.train", f"name it too: {key} would be a class of the training folder"
+
+
 def walk(layout: Layout, root: Path) -> Iterator[tuple[str, Path]]:
-    """Every file below a class folder, with the split that its place says; sorted."""
+    """Every file below a class folder, with the split that its place says; sorted.
+
+    Raises:
+        StepError: A folder is not there.
+    """
     named = {"train": layout.train or "", "val": layout.val, "test": layout.test}
     apart = {root / part for part in named.values() if part}
     for split, part in named.items():
         if part is None:
             continue
-        for label in sorted((root / part).iterdir()):
+        for label in _inside(root / part, f"data.{split}" if part else "data.root"):
             if label.is_dir() and label not in apart and not _is_junk(label.name):
-                for path in sorted(label.rglob("*")):
-                    inside = path.relative_to(label).parts
-                    if path.is_file() and not any(_is_junk(name) for name in inside):
-                        yield split, path
+                yield from ((split, path) for path in below(label))
+
+
+def _inside(folder: Path, key: str) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StepError(
+            f"there is no folder {folder}", f"bring it back, or correct {key}"
+        ) from error
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder but those that are junk; sorted."""
+    for path in sorted(folder.rglob("*")):
+        junk = any(_is_junk(name) for name in path.relative_to(folder).parts)
+        if not junk and path.is_file():
+            yield path
 
 
 def _is_junk(name: str) -> bool:
