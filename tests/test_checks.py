@@ -186,8 +186,7 @@ def test_small_classes_are_found_by_their_training_images(root):
     [(r"(p\d+)_(\d+)", "p7"), (r"p\d+", "p7"), (r"(x)?(p\d+)", "p7"), (r"q\d", None)],
 )
 def test_a_subject_is_what_the_first_group_finds(tmp_path, group, subject):
-    path = tmp_path / "ants" / "p7_12.png"
-    assert _folders.group_of(spec(tmp_path, group=group), path, tmp_path) == subject
+    assert _folders.group_in(spec(tmp_path, group=group), "ants/p7_12.png") == subject
 
 
 def test_a_subject_is_never_in_two_splits(tmp_path):

@@ -142,6 +142,13 @@ def test_one_picture_twice_is_a_finding_where_it_would_mislead(tmp_path, one, ot
     assert what in finding["what"]
 
 
+def test_what_is_told_of_a_picture_already_is_not_told_again(tmp_path):
+    rows = [*some_rows(), *(Row(f"{name}.png", "ant", name, "same") for name in ("test", "train"))]
+    told = Finding("train.png", "leaks", "leaks")
+    manifest.write(tmp_path, tmp_path, rows, [told])
+    assert files.read_json(tmp_path / "dataset.json")["findings"] == [vars(told)]
+
+
 def test_images_outside_the_folder_stay_where_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     manifest.write(tmp_path / "out", (tmp_path / "photos").relative_to(tmp_path), some_rows())

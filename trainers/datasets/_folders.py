@@ -115,12 +115,13 @@ def _candidate(layout: Layout, root: Path, split: str, path: Path) -> Candidate:
     top = getattr(layout, split) or ""
     label = path.relative_to(root / top).parts[0]
     open_split = split == "train" and len(given_splits(layout)) < 2  # noqa: PLR2004 - val, test
-    return Candidate(path, label, None if open_split else split, group_of(layout, path, root))
+    group = group_in(layout, name_of(path, root))
+    return Candidate(path, label, None if open_split else split, group)
 
 
-def group_of(how: Photographs, path: Path, root: Path) -> str | None:
+def group_in(how: Photographs, name: str) -> str | None:
     """What `data.group` finds in a file's path below the root: its subject."""
-    found = re.search(how.group, name_of(path, root)) if how.group else None
+    found = re.search(how.group, name) if how.group else None
     if found is None:
         return None
     return next((part for part in found.groups() if part is not None), found[0])
