@@ -90,6 +90,16 @@ def test_what_is_no_picture_with_a_class_is_refused(item):
     assert list(torchvision._items([(1, np.uint8(2))], usual=True)) == [(1, 2)]
 
 
+def test_names_of_classes_are_not_given_to_other_targets(tmp_path):
+    class Faces(list):
+        classes = ("smiles", "does not")
+
+    faces = Faces([(scene(number), number) for number in range(2)])
+    asked = {"target_type": "identity"}
+    assert [label for _, label in torchvision._written(faces, asked, tmp_path)] == ["0", "1"]
+    assert [label for _, label in torchvision._written(faces, {}, tmp_path)] == [*Faces.classes]
+
+
 def test_the_fingerprint_of_a_local_copy_is_all_its_files(pets):
     before = torchvision.fingerprint(spec(pets))
     assert before.keys() == {
