@@ -149,7 +149,7 @@ def test_a_table_that_can_not_be_used_is_said_before_any_work(file, content, key
 @pytest.mark.parametrize(
     ("line", "what", "cure"),
     [
-        ("caf\xe9.png,a".encode("cp1252"), "is not UTF-8", "save it as UTF-8"),
+        ("caf\xe9.png,a".encode("cp1252"), r"table\.csv:942 is not UTF-8", "save it as UTF-8"),
         (b"x" * 200_000 + b",a", r"table\.csv:942 can not be read as CSV: field", "mend the line"),
     ],
 )

@@ -56,11 +56,25 @@ def _lines(file: Path) -> Iterator[tuple[int, list[str]]]:
             for cells in reader:
                 yield reader.line_num, cells
         except UnicodeDecodeError as error:
-            message = f"{file} is not UTF-8: {error.reason} after line {reader.line_num}"
+            message = f"{file}:{_not_utf8(file)} is not UTF-8: {error.reason}"
             raise StepError(message, "save it as UTF-8, in a spreadsheet as `CSV UTF-8`") from error
         except csv.Error as error:
             message = f"{file}:{reader.line_num} can not be read as CSV: {error}"
             raise StepError(message, "mend the line, or save the table as CSV again") from error
+
+
+def _not_utf8(file: Path) -> int:
+    """The first line that is not UTF-8; the reader is some thousand bytes behind the decoder."""
+    with file.open("rb") as opened:
+        return next(number for number, line in enumerate(opened, 1) if not _is_utf8(line))
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _parquet(file: Path) -> Any:
