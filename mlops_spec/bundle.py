@@ -104,22 +104,29 @@ def digest(folder: Path) -> str:
 
 def open_image(source: Path | bytes, channels: int) -> Image.Image:
     """Decodes a picture upright, as grey or RGB; transparency turns white, 16 bits become 8."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     opened = io.BytesIO(source) if isinstance(source, bytes) else source
     with Image.open(opened, formats=_FORMATS) as file:
-        image: Image.Image = ImageOps.exif_transpose(file)
-        if image.mode.startswith(("I", "F")):
-            clear = image.info.get("transparency")
-            image = image.convert("F").point(lambda value: value / 257.0)
-            if clear is not None:
-                image = image.convert("L")
-                image.info["transparency"] = clear // 257
-        if "A" in image.getbands() or "transparency" in image.info:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
-        return image.convert("RGB" if channels == 3 else "L")  # noqa: PLR2004 - RGB
+        return decoded(file, channels)
+
+
+def decoded(file: Image.Image, channels: int) -> Image.Image:
+    """What `open_image` makes of a picture that is open already."""
+    from PIL import Image, ImageOps
+
+    image: Image.Image = ImageOps.exif_transpose(file)
+    if image.mode.startswith(("I", "F")):
+        clear = image.info.get("transparency")
+        image = image.convert("F").point(lambda value: value / 257.0)
+        if clear is not None:
+            image = image.convert("L")
+            image.info["transparency"] = clear // 257
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB" if channels == 3 else "L")  # noqa: PLR2004 - RGB
 
 
 def pixels(source: Path | bytes, how: Preprocessing) -> np.ndarray:

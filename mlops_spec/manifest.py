@@ -12,13 +12,14 @@ import io
 import shutil
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops_spec import files
 from mlops_spec.errors import MlopsError, StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
     from pathlib import Path
 
 SPLITS = ("train", "val", "test")
@@ -47,11 +48,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Images:
-    """What the images of a data set are like: least, median and most pixels; images by mode."""
+    """What the images of a data set are like.
+
+    Attributes:
+        width: Least, median and most pixels.
+        height: Least, median and most pixels.
+        modes: Images by the mode that Pillow gives them.
+        mean: Of red, green and blue of the training images, values in 0..1.
+        std: Their standard deviation.
+    """
 
     width: tuple[int, int, int]
     height: tuple[int, int, int]
     modes: dict[str, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -212,7 +223,7 @@ def stratified(
     labels: Sequence[str],
     fractions: dict[str, float],
     seed: int,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[Hashable] | None = None,
 ) -> list[str]:
     """Assigns images to splits, each class in the same proportions.
 
@@ -220,28 +231,51 @@ def stratified(
         labels: The class of each image.
         fractions: Share of all images for each split but `train`, which takes the rest.
         seed: Of the shuffle within each class.
-        groups: What each image belongs to, such as its subject: a group is never divided, counts
-            for the class of its first image, and makes the proportions as exact as its size allows.
+        groups: What each image belongs to, such as its subject: a group is never divided and counts
+            for the class of its first image. In shuffled order each goes into the first split that
+            has room for all of it, so that the proportions are as exact as its size allows.
 
     Returns:
         The split of each image.
     """
     import random
 
-    units: dict[object, list[int]] = {}
+    units: dict[Hashable, list[int]] = {}
     for i in range(len(labels)):
         units.setdefault(groups[i] if groups else i, []).append(i)
     by_label: dict[str, list[list[int]]] = {}
     for unit in units.values():
         by_label.setdefault(labels[unit[0]], []).append(unit)
-    assigned = ["train"] * len(labels)
+    assigned = [""] * len(labels)
     for label, members in sorted(by_label.items()):
         random.Random(f"{seed}/{label}").shuffle(members)  # noqa: S311 - a split is no secret
-        size = sum(map(len, members))
-        names = [split for split, share in fractions.items() for _ in range(round(share * size))]
-        position = 0
-        for unit in members:
-            for i in unit:
-                assigned[i] = names[position] if position < len(names) else "train"
-            position += len(unit)
+        for split, chosen in _filled(members, fractions).items():
+            for i in chain.from_iterable(chosen):
+                assigned[i] = split
     return assigned
+
+
+def _filled(units: Sequence[list[int]], fractions: dict[str, float]) -> dict[str, list[list[int]]]:
+    """The units of one class by split; what fits nowhere trains."""
+    size = sum(map(len, units))
+    room = {split: round(share * size) for split, share in fractions.items()}
+    wanted = [split for split, images in room.items() if images]
+    filled: dict[str, list[list[int]]] = {split: [] for split in (*fractions, "train")}
+    for unit in units:
+        split = next((split for split in wanted if len(unit) <= room[split]), "train")
+        filled[split].append(unit)
+        if split in room:
+            room[split] -= len(unit)
+    for split in wanted:
+        if not filled[split]:
+            _share(filled, split)
+    return filled
+
+
+def _share(filled: dict[str, list[list[int]]], empty: str) -> None:
+    """Gives a split that every unit is too large for the smallest of one that has several."""
+    spare = [(split, unit) for split, units in filled.items() if len(units) > 1 for unit in units]
+    if spare:
+        donor, unit = min(spare, key=lambda pair: len(pair[1]))
+        filled[donor].remove(unit)
+        filled[empty].append(unit)

@@ -30,8 +30,10 @@ def changes(folder: Path, fingerprint: Mapping[str, str]) -> str:
     try:
         known = files.read_json(folder / _FILE)["files"]
     except (FileNotFoundError, StateError, KeyError):
-        return ""  # it only serves to explain
-    return told(known, fingerprint) if isinstance(known, dict) else ""
+        known = None  # it only serves to explain
+    if not isinstance(known, dict) or not all(isinstance(value, str) for value in known.values()):
+        return ""
+    return told(known, fingerprint)
 
 
 def told(before: Mapping[str, str], after: Mapping[str, str]) -> str:

@@ -33,6 +33,11 @@ class Section(BaseModel):
             _reads.add((id(self), name))
         return super().__getattribute__(name)
 
+    def __iter__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
+        if _reads is not None:  # dict(section)
+            _reads.update((id(self), name) for name in type(self).model_fields)
+        return super().__iter__()
+
 
 # (section, attribute) asked for since `note_reads`; None while nobody wants to know
 _reads: set[tuple[int, str]] | None = None
@@ -219,14 +224,14 @@ def read_step_spec(path: Path) -> StepSpec:
 def unread(whole: Section, prefix: str = "") -> Iterator[str]:
     """Dotted keys below a section that nobody asked for since `note_reads`.
 
-    Dumping one section reads all of it; dumping the whole is how it is recorded. `kind` is read
-    to find who reads the rest.
+    Dumping one section reads all of it, whichever way; dumping the whole is how it is recorded.
+    `kind` is read to find who reads the rest.
     """
     seen = _reads or set()
     for name in type(whole).model_fields:
         value = whole.__dict__[name]
         if isinstance(value, Section):
-            if (id(value), "model_dump") not in seen:
+            if not seen & {(id(value), dump) for dump in ("model_dump", "model_dump_json")}:
                 yield from unread(value, f"{prefix}{name}.")
         elif value is not None and name != "kind" and (id(whole), name) not in seen:
             yield f"{prefix}{name}"

@@ -1,18 +1,17 @@
 """What is found in photographs before training, and what each policy does about it."""
 
-import io
 from collections import Counter
+from itertools import product
 
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
-from test_folder_dataset import ANTS_BEES, findings, spec
+from test_folder_dataset import findings, spec
 
 import mlops_spec.spec
-from mlops_spec import manifest
+from mlops_spec import files, manifest
 from mlops_spec.errors import StepError
-from mlops_spec.manifest import Row
-from trainers.datasets import _checks, _folders, folder
+from trainers.datasets import _folders, folder
 
 
 def scene(seed):
@@ -24,6 +23,10 @@ def scene(seed):
 def put(path, image, **how):
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **how)
+
+
+def frames(count):
+    return {"save_all": True, "append_images": [scene(1000 + i) for i in range(1, count)]}
 
 
 @pytest.fixture
@@ -71,7 +74,8 @@ def test_policies_that_nothing_called_for_are_read_all_the_same(root, monkeypatc
     wish = splits(root, near_distance=3)
     mlops_spec.spec.note_reads()
     folder.prepare(wish, root.parent / "out")
-    assert [*mlops_spec.spec.unread(wish)] == []
+    unread = [*mlops_spec.spec.unread(wish)]
+    assert unread == ["val_fraction", "test_fraction", "split_seed"]  # nothing is drawn
 
 
 # check -> how it comes about, the images named, the policy by default
@@ -96,6 +100,10 @@ MADE = {
     "mislabelled": (
         lambda r: put(r / "train" / "ants" / "x.jpg", scene(999), format="PNG"),
         {"train/ants/x.jpg"},
+    ),
+    "animated": (
+        lambda r: put(r / "train" / "ants" / "x.png", scene(999), **frames(12)),
+        {"train/ants/x.png"},
     ),
 }
 
@@ -173,55 +181,12 @@ def test_small_classes_are_found_by_their_training_images(root):
     prepare(root, small_classes="error", min_images=4)
 
 
-def test_near_pairs_are_those_of_a_plain_comparison():
-    rng = np.random.default_rng(0)
-    hashes = [int.from_bytes(rng.bytes(16), "big") for _ in range(150)]
-    for i in range(0, 150, 3):
-        flips = rng.choice(128, int(rng.integers(0, 9)), replace=False)
-        hashes.append(hashes[i] ^ sum(1 << int(bit) for bit in flips))
-    for distance in (0, 1, 4, 8, 16):
-        plain = {
-            (i, j)
-            for j in range(len(hashes))
-            for i in range(j)
-            if (hashes[i] ^ hashes[j]).bit_count() <= distance
-        }
-        found = {(i, j) for i, j, _ in _checks._alike(hashes, distance)}
-        assert found <= plain
-        assert {j for _, j in found} == {j for _, j in plain}
-
-
-def test_many_pictures_that_share_a_part_are_compared_in_bounded_work():
-    hashes = [number << 64 for number in range(3000)]
-    pairs = list(_checks._alike(hashes, 4))
-    assert len(pairs) <= 3000 * _checks._CLOSEST * 5
-
-
-@pytest.mark.parametrize(
-    ("mode", "form"), [("L", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("CMYK", "JPEG"), ("1", "TIFF")]
-)
-def test_every_mode_is_looked_at(tmp_path, mode, form):
-    path = tmp_path / f"a.{'jpg' if form == 'JPEG' else form.lower()}"
-    scene(1).convert(mode).save(path, form)
-    (look,) = _checks.look_at([path], [path.suffix], splits(tmp_path).checks)
-    assert (look.fault, look.mode, look.width, look.height) == ("", mode, 90, 80)
-    assert look.hash is not None
-
-
 @pytest.mark.parametrize(
     ("group", "subject"),
     [(r"(p\d+)_(\d+)", "p7"), (r"p\d+", "p7"), (r"(x)?(p\d+)", "p7"), (r"q\d", None)],
 )
 def test_a_subject_is_what_the_first_group_finds(tmp_path, group, subject):
-    path = tmp_path / "ants" / "p7_12.png"
-    assert _folders.group_of(spec(tmp_path, group=group), path, tmp_path) == subject
-
-
-def test_a_jpeg_of_several_pictures_as_cameras_write_them_is_a_jpeg(tmp_path):
-    path = tmp_path / "a.jpg"
-    scene(1).save(path, "MPO", save_all=True, append_images=[scene(2)])
-    (look,) = _checks.look_at([path], [".jpg"], splits(tmp_path).checks)
-    assert look.fault == ""
+    assert _folders.group_in(spec(tmp_path, group=group), "ants/p7_12.png") == subject
 
 
 def test_a_subject_is_never_in_two_splits(tmp_path):
@@ -256,33 +221,80 @@ def test_copies_of_a_picture_are_drawn_into_one_split(tmp_path):
     assert {"train", "val", "test"} == {split for found in places.values() for split in found}
 
 
+def test_near_copies_are_drawn_into_one_split(tmp_path):
+    """The tool that draws the splits makes no leaks of its own."""
+    root = tmp_path / "photos"
+    for label in ("ants", "bees"):
+        for number in range(15):
+            put(root / label / f"{number}.png", scene(number + 100 * (label == "ants")))
+            alike(root, f"{label}/{number}.png", f"{label}/near{number}.jpg")
+    dataset = folder.prepare(spec(root), tmp_path / "out")
+    found = {row.path: row.split for row in dataset.rows}
+    for label, number in product(("ants", "bees"), range(15)):
+        assert found[f"{label}/{number}.png"] == found[f"{label}/near{number}.jpg"]
+    assert {*found.values()} == {"train", "val", "test"}
+    wish = spec(root, near_distance=0, leaks="ignore")
+    found = {row.path: row.split for row in folder.prepare(wish, tmp_path / "out").rows}
+    assert any(found[f"ants/{n}.png"] != found[f"ants/near{n}.jpg"] for n in range(15))
+
+
+def test_a_subject_that_its_copies_tie_to_another_stays_with_it(tmp_path):
+    """Nothing of two subjects is in two splits where one picture is of both."""
+    root = tmp_path / "photos"
+    for number in range(40):
+        label = ("ants", "bees")[number % 2]
+        put(root / label / f"p{number // 2}_{number}.png", scene(number))
+    for number in range(0, 40, 4):
+        twice(root, f"ants/p{number // 2}_{number}.png", f"ants/p{number // 2 + 1}_copy.png")
+    dataset = folder.prepare(spec(root, group=r"p(\d+)_"), tmp_path / "out")
+    places = {}
+    for row in dataset.rows:
+        places.setdefault(int(row.path[6:].partition("_")[0]) // 2, set()).add(row.split)
+    assert len(places) == 10
+    assert all(len(found) == 1 for found in places.values())
+
+
+def test_a_subject_in_two_given_splits_is_a_leak(root):
+    for split, number in (("train", 0), ("train", 1), ("test", 2), ("val", 3)):
+        image = root / split / "ants" / f"{number}.png"
+        image.rename(image.with_name(f"p7_{number}.png"))
+    with pytest.raises(StepError, match="3 leaks") as stopped:
+        prepare(root, group=r"p\d+")
+    first = "train/ants/p7_0.png (train) shows the same subject as test/ants/p7_2.png (test)"
+    assert first in str(stopped.value)
+    kept = paths(prepare(root, group=r"p\d+", leaks="skip"))
+    assert {path for path in kept if "p7" in path} == {"test/ants/p7_2.png"}
+    assert len(prepare(root).rows) == 24
+
+
+def test_a_subject_in_a_given_split_and_in_a_drawn_one_is_a_leak(root):
+    for split in ("train", "test"):
+        (root / split / "ants" / "1.png").rename(root / split / "ants" / "p7.png")
+    wish = spec(root, train="train", test="test", group=r"p\d+", val_fraction=0.25)
+    with pytest.raises(StepError, match="1 leaks"):
+        folder.prepare(wish, root.parent / "out")
+
+
+def test_a_file_may_have_several_faults(root):
+    path = root / "train" / "ants" / "x.jpg"
+    put(path, scene(999), format="PNG", **frames(2))
+    with pytest.raises(StepError, match=r"1 animated; the first: train/ants/x\.jpg has 2 frames"):
+        prepare(root, animated="error")
+    assert "train/ants/x.jpg" not in paths(prepare(root, mislabelled="ignore"))
+    assert "train/ants/x.jpg" in paths(prepare(root, mislabelled="ignore", animated="ignore"))
+
+
+def test_the_colours_of_the_training_images_are_recorded(tmp_path):
+    root, value = tmp_path / "photos", {"train": (51, 102), "val": (0, 0), "test": (255, 255)}
+    for split, label in product(manifest.SPLITS, ("ants", "bees")):
+        red = value[split][label == "bees"]
+        put(root / split / label / "0.png", Image.new("RGB", (9, 7), (red, 255, 0)))
+    prepare(root, leaks="ignore", conflicts="ignore")
+    images = files.read_json(tmp_path / "out" / "dataset.json")["images"]
+    assert images["mean"] == [0.3, 1.0, 0.0]
+    assert images["std"] == [0.1, 0.0, 0.0]
+
+
 def test_a_group_that_is_no_regular_expression_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no regular expression"):
         spec(tmp_path, group="(")
-
-
-@pytest.mark.skipif(not ANTS_BEES.is_dir(), reason="the photographs of ants and bees are not here")
-def test_a_photograph_saved_otherwise_is_found_among_real_ones(tmp_path):
-    """Recompressed, scaled and brightened copies are found; nothing else is."""
-    photographs = sorted(ANTS_BEES.rglob("*.jpg"))
-    rows, looks = [], []
-    wish = splits(tmp_path, max_pixels=100_000_000).checks
-    copied = photographs[::10]
-    for number, path in enumerate([*photographs, *copied]):
-        content = path.read_bytes()
-        if number >= len(photographs):
-            picture = Image.open(path).convert("RGB")
-            picture = picture.resize((picture.width * 2 // 3, picture.height * 2 // 3))
-            buffer = io.BytesIO()
-            ImageEnhance.Brightness(picture).enhance(1.1).save(buffer, "JPEG", quality=60)
-            content = buffer.getvalue()
-        place = tmp_path / f"{number:03}.jpg"
-        place.write_bytes(content)
-        (look,) = _checks.look_at([place], [".jpg"], wish)
-        split = "test" if number < len(photographs) else "train"
-        rows.append(Row(place.name, "x", split, look.sha256))
-        looks.append(look)
-    found = _checks.copies(rows, looks, wish)
-    made = {f"{number:03}.jpg" for number in range(len(photographs), len(rows))}
-    assert {f.path for f in found if f.check == "leaks"} == made
-    assert {f.check for f in found if f.path not in made} <= {"near_duplicates", "duplicates"}

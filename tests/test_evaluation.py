@@ -229,7 +229,7 @@ def test_the_data_page_shows_each_class_its_counts_and_what_was_found(tmp_path):
     labels = ("<b>ant", "bee", "wasp")
     rows = small_bundle.data_set(tmp_path / "data", labels).rows
     finding = manifest.Finding("notes.txt", "is <no> image", "unreadable")
-    images = manifest.Images((8, 9, 10), (11, 12, 13), {"L": 17})
+    images = manifest.Images((8, 9, 10), (11, 12, 13), {"L": 17}, (0.5, 0.4, 0.3), (0.1,) * 3)
     root = manifest.read(tmp_path / "data").root
     manifest.write(tmp_path / "data", root, rows, [finding], images)
     page = Page(report.render_data(tmp_path / "data"))
@@ -237,6 +237,8 @@ def test_the_data_page_shows_each_class_its_counts_and_what_was_found(tmp_path):
     assert page.tags.count("img") == 6
     text = page.text.getvalue()
     for shown in ("<b>ant222", "notes.txtis <no> image", "8 / 9 / 10 pixels wide", "17 L"):
+        assert shown in text
+    for shown in ("mean 0.5 / 0.4 / 0.3", "deviation 0.1 / 0.1 / 0.1"):
         assert shown in text
 
 

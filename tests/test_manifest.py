@@ -48,6 +48,31 @@ def test_the_split_of_a_class_does_not_depend_on_the_other_classes():
     assert together[:40] == alone
 
 
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("sizes", [[100, 10, 10], [80, *[2] * 10], [20] * 5, [6, 1, 3], [7] * 3])
+def test_a_large_subject_leaves_something_for_every_split(sizes, seed):
+    groups = [f"p{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    found = stratified(["ant"] * len(groups), {"test": 0.2, "val": 0.1}, seed, groups)
+    assert {*found} == {"train", "val", "test"}
+    assert len({*zip(groups, found, strict=True)}) == len(sizes)
+
+
+def test_a_subject_goes_where_it_fits_and_the_others_keep_the_proportions():
+    groups = [f"p{number}" for number in range(30) for _ in range(40 if number == 7 else 2)]
+    for seed in range(10):
+        found = Counter(stratified(["ant"] * len(groups), {"test": 0.2, "val": 0.1}, seed, groups))
+        assert found == {"test": 20, "val": 10, "train": 68}
+
+
+def test_single_images_are_drawn_as_ever():
+    """The digest of every data set that was drawn before depends on it."""
+    drawn = "".join(split[1] for split in stratified(["ant"] * 24, FRACTIONS, 0))
+    assert drawn == "erreererrrrrreaereearrrr"
+    assert stratified(["ant"] * 24, FRACTIONS, 0, [str(i) for i in range(24)]) == stratified(
+        ["ant"] * 24, FRACTIONS, 0
+    )
+
+
 def test_without_fractions_everything_is_training():
     assert stratified(["ant", "bee"], {}, 0) == ["train", "train"]
 
@@ -115,6 +140,13 @@ def test_one_picture_twice_is_a_finding_where_it_would_mislead(tmp_path, one, ot
     (finding,) = files.read_json(tmp_path / "dataset.json")["findings"]
     assert finding["path"] == "y.png"
     assert what in finding["what"]
+
+
+def test_what_is_told_of_a_picture_already_is_not_told_again(tmp_path):
+    rows = [*some_rows(), *(Row(f"{name}.png", "ant", name, "same") for name in ("test", "train"))]
+    told = Finding("train.png", "leaks", "leaks")
+    manifest.write(tmp_path, tmp_path, rows, [told])
+    assert files.read_json(tmp_path / "dataset.json")["findings"] == [vars(told)]
 
 
 def test_images_outside_the_folder_stay_where_they_are(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from test_checks import put, scene
 from toyproject import Project
 
-from mlops_spec import sources
+from mlops_spec import files, sources
 
 BEFORE = {"ants/1": "a", "ants/2": "b", "bees/1": "c", "bees/2": "d"}
 
@@ -43,6 +43,12 @@ def test_what_was_not_kept_is_not_guessed(tmp_path):
     assert sources.changes(tmp_path, BEFORE) == ""
     sources.keep(tmp_path, BEFORE)
     assert sources.changes(tmp_path, {**BEFORE, "x/1": "x"}) == "1 added (x/1)"
+
+
+@pytest.mark.parametrize("known", [None, [], "x", {"a": []}, {"a": {"b": 1}}, {"ants/1": 3}])
+def test_what_is_no_fingerprint_explains_nothing(tmp_path, known):
+    files.write_json(tmp_path / "source.json", {"files": known})
+    assert sources.changes(tmp_path, BEFORE) == ""
 
 
 @pytest.mark.slow

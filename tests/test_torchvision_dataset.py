@@ -16,6 +16,7 @@ from trainers.datasets import torchvision
 
 pytestmark = pytest.mark.slow  # importing torch
 
+SPLITS = {"train": "trainval", "test": "test"}
 BREEDS = ("Abyssinian", "shiba_inu", "Bengal")
 
 
@@ -46,7 +47,7 @@ def pets(tmp_path):
         for label, breed in enumerate(BREEDS, 1):
             for number in numbers:
                 put(home / "images" / f"{breed}_{number}.jpg", scene(label * 100 + number))
-                lines.append(f"{breed}_{number} {label} 1 1\n")
+                lines.append(f"{breed}_{number} {label} {1 + breed.islower()} 1\n")
         (home / "annotations").mkdir(exist_ok=True)
         (home / "annotations" / f"{split}.txt").write_text("".join(lines))
     return tmp_path / "local"
@@ -62,6 +63,73 @@ def test_a_local_copy_keeps_its_files_its_classes_and_its_test_split(pets, tmp_p
     assert {dataset.content(row) for row in dataset.rows} == originals
     test = {p.read_bytes() for p in pets.rglob("*_1[0-3].jpg")}
     assert {dataset.content(row) for row in dataset.split("test")} == test
+
+
+@pytest.mark.parametrize(
+    ("which", "classes"),
+    [("category", ("Abyssinian", "Bengal", "Shiba Inu")), ("binary-category", ("Cat", "Dog"))],
+)
+def test_classes_are_what_the_arguments_ask_for(pets, tmp_path, which, classes):
+    asked = {s: {"split": n, "target_types": which} for s, n in SPLITS.items()}
+    dataset = torchvision.prepare(spec(pets, splits={**asked, "val": None}), tmp_path / "out")
+    assert dataset.classes == classes
+    originals = {p.read_bytes(): p.name for p in pets.rglob("*.jpg")}
+    assert len(dataset.rows) == len(originals)
+    if which == "binary-category":
+        for row in dataset.rows:
+            assert (row.label == "Dog") == originals[dataset.content(row)].startswith("shiba")
+
+
+@pytest.mark.parametrize(
+    "item", [(1, "a text"), (1, None), (1, scene(1)), (1, np.ones(40)), (1, 2, 3), 1]
+)
+def test_what_is_no_picture_with_a_class_is_refused(item):
+    with pytest.raises(StepError, match="list gives no picture with one class") as error:
+        list(torchvision._items([item], usual=True))
+    assert "data.splits" in error.value.cure
+    assert list(torchvision._items([(1, np.uint8(2))], usual=True)) == [(1, 2)]
+
+
+def test_names_of_classes_are_not_given_to_other_targets(tmp_path):
+    class Faces(list):
+        classes = ("smiles", "does not")
+
+    faces = Faces([(scene(number), number) for number in range(2)])
+    asked = {"target_type": "identity"}
+    assert [label for _, label in torchvision._written(faces, asked, tmp_path)] == ["0", "1"]
+    assert [label for _, label in torchvision._written(faces, {}, tmp_path)] == [*Faces.classes]
+
+
+def test_the_fingerprint_of_a_local_copy_is_all_its_files(pets):
+    before = torchvision.fingerprint(spec(pets))
+    assert before.keys() == {
+        "torchvision",
+        *(str(p.relative_to(pets)) for p in pets.rglob("*") if p.is_file()),
+    }
+    assert torchvision.fingerprint(spec(pets, dataset="Food101")) != before
+    listed = pets / "oxford-iiit-pet" / "annotations" / "test.txt"
+    listed.write_text(listed.read_text().replace("_10 2 2 1", "_10 1 2 1"))
+    assert torchvision.fingerprint(spec(pets)) != before
+    assert torchvision.fingerprint(spec(pets, download=True)) == {"torchvision": "OxfordIIITPet"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"dataset": "ImageFolder"}, "data=folder data.root=path/to/photos"),
+        ({"dataset": "DatasetFolder"}, "data=folder data.root=path/to/photos"),
+        ({"root": "."}, "should be a folder of its own"),
+        ({"root": ".."}, "should be a folder of its own"),
+    ],
+)
+def test_what_would_go_wrong_later_is_said_before_any_work(pets, monkeypatch, changes, what):
+    project = pets.parent / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    wish = spec(**{"root": pets, **changes})
+    ((key, said),) = torchvision.contradictions(SimpleNamespace(data=wish))
+    assert key == f"data.{next(iter(changes))}"
+    assert what in said
 
 
 def test_an_interrupted_attempt_is_written_over(pets, tmp_path):

@@ -42,6 +42,23 @@ def test_a_section_that_is_dumped_is_read_and_the_whole_is_only_recorded(whole):
     assert list(spec.unread(whole)) == ["right.one", "right.two", "seed"]
 
 
+@pytest.mark.parametrize(
+    ("use", "unread"),
+    [
+        (lambda whole: whole.left.model_dump_json(), ["right.one", "right.two", "seed"]),
+        (lambda whole: dict(whole.left), ["right.one", "right.two", "seed"]),
+        (dict, ["left.one", "left.two", "right.one", "right.two"]),  # not what is inside
+        (
+            lambda whole: whole.model_dump_json(),
+            ["left.one", "left.two", "right.one", "right.two", "seed"],
+        ),
+    ],
+)
+def test_every_way_to_dump_a_section_reads_it(whole, use, unread):
+    assert use(whole)
+    assert list(spec.unread(whole)) == unread
+
+
 def test_a_key_of_the_command_line_that_nothing_read_is_a_warning(finished: Project) -> None:
     """The toy trainer has no head; that no preset asked for one is nothing to warn of."""
     before = {*finished.path.glob("runs/*")}

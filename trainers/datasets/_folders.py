@@ -8,21 +8,24 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator
 
 from mlops_spec import manifest
+from mlops_spec.errors import StepError
 from mlops_spec.manifest import Finding, Row
 from mlops_spec.spec import Fraction, Int, OpenSection
-from trainers.datasets import _checks
-from trainers.datasets._checks import FORMATS, Checks
+from trainers.datasets import _checks, _looks, _twins
+from trainers.datasets._looks import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path, PurePath
 
-    from trainers.datasets._checks import Look
+    from trainers.datasets._looks import Look
+    from trainers.datasets._twins import Twins
 
 
 def _pattern(text: str) -> str:
@@ -38,7 +41,7 @@ class Judged(OpenSection):
     """Which files are images, and what is done about those that are not as they should be."""
 
     extensions: tuple[Literal[tuple(FORMATS)], ...]  # type: ignore[valid-type]
-    checks: Checks
+    checks: _checks.Checks
 
 
 class Photographs(Judged):
@@ -87,9 +90,10 @@ def contradictions(how: Photographs, given: Collection[str] = ()) -> Iterator[tu
 
 def draw(how: Photographs, given: Collection[str]) -> Draw:
     """How the splits that are not given are drawn from the training images."""
-    shares = {"test": how.test_fraction, "val": how.val_fraction}
-    open_ones = {split: share for split, share in shares.items() if split not in given}
-    return Draw(open_ones, how.split_seed)
+    shares = {
+        split: getattr(how, f"{split}_fraction") for split in ("test", "val") if split not in given
+    }
+    return Draw(shares, how.split_seed) if shares else NO_DRAW  # what has no effect stays unread
 
 
 def given_splits(layout: Layout) -> list[str]:
@@ -111,30 +115,65 @@ def _candidate(layout: Layout, root: Path, split: str, path: Path) -> Candidate:
     top = getattr(layout, split) or ""
     label = path.relative_to(root / top).parts[0]
     open_split = split == "train" and len(given_splits(layout)) < 2  # noqa: PLR2004 - val, test
-    return Candidate(path, label, None if open_split else split, group_of(layout, path, root))
+    group = group_in(layout, name_of(path, root))
+    return Candidate(path, label, None if open_split else split, group)
 
 
-def group_of(how: Photographs, path: Path, root: Path) -> str | None:
+def group_in(how: Photographs, name: str) -> str | None:
     """What `data.group` finds in a file's path below the root: its subject."""
-    found = re.search(how.group, name_of(path, root)) if how.group else None
+    found = re.search(how.group, name) if how.group else None
     if found is None:
         return None
     return next((part for part in found.groups() if part is not None), found[0])
 
 
+def parts(layout: Layout) -> dict[str, str]:
+    """The sub-folders that splits have of their own, by key."""
+    named = {f"data.{split}": getattr(layout, split) for split in manifest.SPLITS}
+    return {key: part for key, part in named.items() if part is not None}
+
+
+def overlaps(places: Mapping[str, PurePath]) -> Iterator[tuple[str, str]]:
+    """Splits whose folders, relative to the root, would give the same images twice."""
+    for (one, first), (other, second) in combinations(places.items(), 2):
+        if first.is_relative_to(second) or second.is_relative_to(first):
+            yield other, f"overlaps {one}: the same images would be in two splits"
+    for key, place in places.items() if "data.train" not in places else ():
+        if len(place.parts) != 1:
+            yield "data.train", f"name it too: {key} would be a class of the training folder"
+
+
 def walk(layout: Layout, root: Path) -> Iterator[tuple[str, Path]]:
-    """Every file below a class folder, with the split that its place says; sorted."""
+    """Every file below a class folder, with the split that its place says; sorted.
+
+    Raises:
+        StepError: A folder is not there.
+    """
     named = {"train": layout.train or "", "val": layout.val, "test": layout.test}
     apart = {root / part for part in named.values() if part}
     for split, part in named.items():
         if part is None:
             continue
-        for label in sorted((root / part).iterdir()):
+        for label in _inside(root / part, f"data.{split}" if part else "data.root"):
             if label.is_dir() and label not in apart and not _is_junk(label.name):
-                for path in sorted(label.rglob("*")):
-                    inside = path.relative_to(label).parts
-                    if path.is_file() and not any(_is_junk(name) for name in inside):
-                        yield split, path
+                yield from ((split, path) for path in below(label))
+
+
+def _inside(folder: Path, key: str) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StepError(
+            f"there is no folder {folder}", f"bring it back, or correct {key}"
+        ) from error
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder but those that are junk; sorted."""
+    for path in sorted(folder.rglob("*")):
+        junk = any(_is_junk(name) for name in path.relative_to(folder).parts)
+        if not junk and path.is_file():
+            yield path
 
 
 def _is_junk(name: str) -> bool:
@@ -159,12 +198,13 @@ def manifest_of(
     Raises:
         StepError: Something was found that the spec calls an error.
     """
-    looks = _checks.look_at([c.path for c in candidates], how.extensions, how.checks)
-    names = [name_of(candidate.path, root) for candidate in candidates]
+    paths = [candidate.path for candidate in candidates]
+    looks = _looks.look_at(paths, how.extensions, how.checks.max_pixels)
+    names = [name_of(path, root) for path in paths]
     faults = [
-        Finding(name, look.fault, look.check)
+        Finding(name, what, check)
         for name, look in zip(names, looks, strict=True)
-        if look.fault
+        for check, what in look.faults
     ]
     left_out = _checks.apply(faults, how.checks)
     good = [
@@ -172,27 +212,28 @@ def manifest_of(
         for candidate, name, look in zip(candidates, names, looks, strict=True)
         if name not in left_out
     ]
-    rows = _rows(good, root, drawing)
-    seen = [look for _, look in good]
-    doubts = _checks.copies(rows, seen, how.checks)
+    seen, subjects = [look for _, look in good], [candidate.group for candidate, _ in good]
+    twins = _twins.find(seen, subjects, how.checks.near_distance)
+    rows = _rows(good, root, drawing, twins)
+    doubts = _checks.copies(rows, twins)
     left_out = _checks.apply(doubts, how.checks)
     kept = [(row, look) for row, look in zip(rows, seen, strict=True) if row.path not in left_out]
     rows = [row for row, _ in kept]
     small = list(_checks.small_classes(rows, [c.label for c in candidates], how.checks))
     _checks.apply(small, how.checks)
-    images = _checks.summary([look for _, look in kept])
+    training = [look for row, look in kept if row.split == "train"]
+    images = _checks.summary([look for _, look in kept], training)
     return manifest.write(out_dir, root, rows, [*faults, *doubts, *small], images)
 
 
-def _rows(good: Sequence[tuple[Candidate, Look]], root: Path, drawing: Draw) -> list[Row]:
-    """Rows in their splits; a subject, and copies of one picture, are never in two drawn ones."""
+def _rows(
+    good: Sequence[tuple[Candidate, Look]], root: Path, drawing: Draw, twins: Twins
+) -> list[Row]:
+    """Rows in their splits; what belongs together is never drawn into two."""
     drawn = [i for i, (candidate, _) in enumerate(good) if candidate.split is None]
-    shares = manifest.stratified(
-        [good[i][0].label for i in drawn],
-        drawing.fractions,
-        drawing.seed,
-        [good[i][0].group or good[i][1].sha256 for i in drawn],
-    )
+    units = _twins.united(len(good), twins)
+    labels = [good[i][0].label for i in drawn]
+    shares = manifest.stratified(labels, drawing.fractions, drawing.seed, [units[i] for i in drawn])
     splits = dict(zip(drawn, shares, strict=True))
     return [
         Row(str(c.path.relative_to(root)), c.label, c.split or splits[i], look.sha256)

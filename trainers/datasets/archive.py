@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-from mlops_spec import manifest
 from mlops_spec.errors import StepError
 from trainers.datasets import _archive, _folders
 from trainers.datasets._archive import Limit, Limits, Sha256
@@ -15,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlops_spec import manifest
     from mlops_spec.spec import Spec as WholeSpec
 
 
@@ -42,8 +41,7 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
 
 def _parts(spec: Spec) -> dict[str, PurePosixPath]:
     """The sub-folders that splits have of their own, by key."""
-    named = {f"data.{split}": getattr(spec, split) for split in manifest.SPLITS}
-    return {key: PurePosixPath(part) for key, part in named.items() if part is not None}
+    return {key: PurePosixPath(part) for key, part in _folders.parts(spec).items()}
 
 
 def _misplaced(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -52,12 +50,7 @@ def _misplaced(spec: Spec) -> Iterator[tuple[str, str]]:
     for key, part in {"data.inside": PurePosixPath(spec.inside), **parts}.items():
         if part.is_absolute() or ".." in part.parts:
             yield key, "should be a folder inside the archive"
-    for (one, first), (other, second) in itertools.combinations(parts.items(), 2):
-        if first.is_relative_to(second) or second.is_relative_to(first):
-            yield other, f"overlaps {one}: the same images would be in two splits"
-    for key, part in parts.items() if "data.train" not in parts else ():
-        if len(part.parts) != 1:
-            yield "data.train", f"name it too: {key} would be a class of the training folder"
+    yield from _folders.overlaps(parts)
 
 
 def fingerprint(spec: Spec) -> dict[str, str]:

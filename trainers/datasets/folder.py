@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,28 +25,24 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
     """Folders that are not there or overlap, and fractions that leave nothing."""
     assert isinstance(spec.data, Spec)
     root = _root(spec.data)
-    parts = {f"data.{split}": getattr(spec.data, split) for split in manifest.SPLITS}
-    places = {key: root / part for key, part in parts.items() if part is not None}
+    places = {key: root / part for key, part in _folders.parts(spec.data).items()}
     absent = [key for key, place in {"data.root": root, **places}.items() if not place.is_dir()]
     if absent:
         key, cure = absent[0], f"; {absent[0]}=null draws it from the training folder"
         yield key, f"there is no folder {places.get(key, root)}{cure if key in places else ''}"
     else:
-        yield from _overlaps(places, root)
+        yield from _misplaced(places, root)
     yield from _folders.contradictions(spec.data, _folders.given_splits(spec.data))
 
 
-def _overlaps(places: dict[str, Path], root: Path) -> Iterator[tuple[str, str]]:
-    """Splits whose folders would give the same images twice."""
-    resolved = {key: place.resolve() for key, place in places.items()}
-    for (one, first), (other, second) in itertools.combinations(resolved.items(), 2):
-        if first.is_relative_to(second) or second.is_relative_to(first):
-            yield other, f"overlaps {one}: the same images would be in two splits"
+def _misplaced(places: dict[str, Path], root: Path) -> Iterator[tuple[str, str]]:
+    """Folders outside the root, and splits that would have the same images."""
+    resolved, top = {key: place.resolve() for key, place in places.items()}, root.resolve()
     for key, place in resolved.items():
-        if not place.is_relative_to(root.resolve()):
+        if not place.is_relative_to(top):
             yield key, "should be a sub-folder of data.root"
-        elif "data.train" not in places and place.parent != root.resolve():
-            yield "data.train", f"name it too: {key} would be a class of the training folder"
+    inside = {key: place for key, place in resolved.items() if place.is_relative_to(top)}
+    yield from _folders.overlaps({key: p.relative_to(top) for key, p in inside.items()})
 
 
 def _root(spec: Spec) -> Path:

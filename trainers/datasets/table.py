@@ -1,16 +1,18 @@
-"""`data.kind: table`: a CSV file that names photographs, their classes and, if it likes, splits."""
+"""`data.kind: table`: a table that names photographs, their classes and, if it likes, splits.
+
+A CSV file in UTF-8 or, by its extension, a Parquet file.
+"""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
 from mlops_spec import files, manifest
 from mlops_spec.errors import StepError
 from mlops_spec.spec import Section
-from trainers.datasets import _folders
+from trainers.datasets import _folders, _looks, _tables
 from trainers.datasets._folders import Candidate
 
 if TYPE_CHECKING:
@@ -58,11 +60,20 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
 
 
 def _missing_columns(spec: Spec) -> Iterator[tuple[str, str]]:
-    with _file(spec).open(newline="", encoding="utf-8-sig") as file:
-        header = next(csv.reader(file), [])
-    for key, name in spec.columns.model_dump().items():
-        if name is not None and name not in header:
-            yield f"data.columns.{key}", f"no column {name!r} in the table ({', '.join(header)})"
+    try:
+        header = _tables.header(_file(spec))
+    except StepError as error:
+        yield "data.file", f"{error.message}; {error.cure}"
+        return
+    for key, name in _named(spec).items():
+        if header.count(name) != 1:
+            what = "several columns" if name in header else "no column"
+            yield f"data.columns.{key}", f"{what} {name!r} in the table ({', '.join(header)})"
+
+
+def _named(spec: Spec) -> dict[str, str]:
+    columns: dict[str, str | None] = spec.columns.model_dump()
+    return {key: name for key, name in columns.items() if name is not None}
 
 
 def _file(spec: Spec) -> Path:
@@ -78,8 +89,8 @@ def fingerprint(spec: Spec) -> dict[str, str]:
     root, found = _root(spec), {"": files.sha256_file(_file(spec))}
     for candidate in _listed(spec):
         path = candidate.path
-        name = _folders.name_of(path, root)
-        found[name] = files.sha256_file(path) if path.is_file() else ""
+        there = _looks.is_there(path)
+        found[_folders.name_of(path, root)] = files.sha256_file(path) if there else ""
     return found
 
 
@@ -105,31 +116,27 @@ def _listed(spec: Spec) -> Iterator[Candidate]:
     Raises:
         StepError: A row lacks a label, names no split, leaves the root or stands twice.
     """
-    seen: dict[Path, int] = {}
-    with _file(spec).open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restval="")
-        for row in reader:
-            candidate = _candidate(row, spec, f"{file.name}:{reader.line_num}")
-            known = seen.setdefault(candidate.path, reader.line_num)
-            if known != reader.line_num:
-                what = f"{file.name}:{reader.line_num}: the image of line {known} again"
-                raise StepError(what, "an image has one row")
-            yield candidate
+    file, root, named = _file(spec), _root(spec), _named(spec)
+    seen: dict[str, int] = {}
+    for number, cells in _tables.rows(file, [*named.values()]):
+        row = dict(zip(named, cells, strict=True))
+        candidate = _candidate(row, spec, root, f"{file.name}:{number}")
+        known = seen.setdefault(str(candidate.path), number)
+        if known != number:
+            what = f"{file.name}:{number}: the image of line {known} again"
+            raise StepError(what, "an image has one row")
+        yield candidate
 
 
-def _candidate(row: dict[str, str], spec: Spec, where: str) -> Candidate:
-    columns, root = spec.columns, _root(spec)
-    label, split = row[columns.label].strip(), row[columns.split].strip() if columns.split else ""
-    path = root / row[columns.path]
-    if not row[columns.path] or not label:
+def _candidate(row: dict[str, str], spec: Spec, root: Path, where: str) -> Candidate:
+    name, label, split = row["path"], row["label"].strip(), row.get("split", "").strip()
+    if not name or not label:
         raise StepError(f"{where}: a row needs a path and a label", "complete or remove it")
     if split and split not in manifest.SPLITS:
         known = ", ".join(manifest.SPLITS)
         raise StepError(f"{where}: unknown split {split!r} (known: {known})", "correct the table")
-    written = Path(row[columns.path])
+    written = PurePath(name)
     if written.is_absolute() or ".." in written.parts:
-        raise StepError(
-            f"{where}: {row[columns.path]} lies outside {root}", "set data.root above it"
-        )
-    group = row[columns.group] if columns.group else _folders.group_of(spec, path, root)
-    return Candidate(path, label, split or None, group or None)
+        raise StepError(f"{where}: {name} lies outside {root}", "set data.root above it")
+    group = row["group"] if "group" in row else _folders.group_in(spec, str(written))
+    return Candidate(root / written, label, split or None, group or None)
