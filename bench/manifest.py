@@ -11,7 +11,7 @@ from pathlib import Path
 from _common import report, rounded, seconds
 
 from mlops_spec import manifest
-from mlops_spec.manifest import SPLITS, Row
+from mlops_spec.rows import SPLITS, Row
 
 IMAGES, CLASSES, MOST = 1_000_000, 1000, 10.0
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FILES = ("model.safetensors", "model.onnx")
+SHEET = "augmentation.jpg"  # beside them, for people: what training images were changed into
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # the decoders that strangers may reach
 
 
@@ -65,6 +66,7 @@ class Card(BaseModel):
     spec: dict[str, Any]
     versions: dict[str, str]
     golden: tuple[Golden, ...]
+    activation: Literal["softmax", "sigmoid"] = "softmax"  # sigmoid: each label by itself
     metrics: dict[str, float] = {}
     digests: dict[str, str] = {}
 
@@ -153,8 +155,27 @@ def normalize(batch: np.ndarray, how: Preprocessing) -> np.ndarray:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits, each by itself."""
+    import numpy as np
+
+    # From exp of what is negative only: nothing overflows.
+    small = np.exp(-np.abs(logits))
+    return np.asarray(np.where(logits >= 0, 1, small) / (1 + small))
+
+
+def likely(probabilities: np.ndarray) -> np.ndarray:
+    """Which labels an image has that may have several: those at least as probable as not."""
+    return probabilities >= 0.5  # noqa: PLR2004 - as probable as not
+
+
+def answered(labels: Sequence[str], probabilities: np.ndarray) -> list[str]:
+    """The labels of one image that may have several."""
+    return [label for label, has in zip(labels, likely(probabilities), strict=True) if has]
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of (N, classes) logits."""
+    """Probabilities of (N, classes) logits, one of which is right."""
     import numpy as np
 
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -177,6 +198,11 @@ class Model:
         (answer,) = self.session.run(None, {self.session.get_inputs()[0].name: batch})
         return np.asarray(answer)
 
+    def probabilities(self, images: Sequence[Path | bytes]) -> np.ndarray:
+        """Probabilities (N, classes) of pictures, in order: by the bundle's activation."""
+        activate = sigmoid if self.card.activation == "sigmoid" else softmax
+        return activate(self.logits(images))
+
 
 def load(folder: Path) -> Model:
     """Opens a bundle for inference."""
@@ -192,7 +218,7 @@ def load(folder: Path) -> Model:
 
 def golden(model: Model, images: Sequence[bytes]) -> tuple[Golden, ...]:
     """Records what a model answers for some image files."""
-    scores = softmax(model.logits(images))
+    scores = model.probabilities(images)
     return tuple(
         Golden(image=base64.b64encode(image).decode(), scores=tuple(map(float, row)))
         for image, row in zip(images, scores, strict=True)

@@ -11,7 +11,8 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import bundle, files, manifest
-from mlops_spec.metrics import Scores, measure
+from mlops_spec.errors import MlopsError
+from mlops_spec.metrics import Scores, confidence, measure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def evaluate(data_dir: Path, bundle_dir: Path, out_dir: Path, batch_size: int) -
     files.write_text(out_dir / "predictions.csv", _table(scores))
     from mlops_spec import report
 
-    files.write_text(out_dir / "report.html", report.render(scores, numbers, model.card, data_dir))
+    files.write_text(out_dir / "report.html", report.render(scores, numbers, data_dir, bundle_dir))
     return numbers
 
 
@@ -41,25 +42,24 @@ def score(dataset: Dataset, model: bundle.Model, batch_size: int) -> Scores:
     """Asks a model about every test image, in the manifest's order."""
     import numpy as np
 
-    rows = dataset.split("test")
+    rows, labels = dataset.split("test"), model.card.labels
+    several = model.card.activation == "sigmoid"
+    if several != dataset.multi_label:
+        has = "any number of labels" if several else "one label"
+        message = f"the model gives an image {has}, and the data set another number"
+        raise MlopsError(message, "train a model on this data set: choose another registered_model")
     starts = range(0, len(rows), batch_size)
     batches = ([dataset.content(row) for row in rows[i : i + batch_size]] for i in starts)
-    logits = np.concatenate([model.logits(batch) for batch in batches])
-    labels = model.card.labels
-    index = {label: i for i, label in enumerate(labels)}
-    # A class that the model never met can not be answered right; -1 matches no prediction.
-    targets = np.array([index.get(row.label, -1) for row in rows])
-    return Scores(tuple(rows), labels, targets, bundle.softmax(logits))
+    probabilities = np.concatenate([model.probabilities(batch) for batch in batches])
+    # A class that the model never met can not be answered right.
+    targets = manifest.targets(rows, labels, multi_label=several)
+    return Scores(rows, labels, targets, probabilities)
 
 
 def _table(scores: Scores) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "sha256", "label", "prediction", "probability"))
-    predictions = scores.predictions
-    for row, winner, probabilities in zip(
-        scores.rows, predictions, scores.probabilities, strict=True
-    ):
-        answer = (scores.labels[winner], f"{probabilities[winner]:.6f}")
-        writer.writerow((row.path, row.sha256, row.label, *answer))
+    for row, answer, sure in zip(scores.rows, scores.answers, confidence(scores), strict=True):
+        writer.writerow((row.path, row.sha256, row.label, answer, f"{sure:.6f}"))
     return text.getvalue()

@@ -12,29 +12,17 @@ import io
 import shutil
 from collections import Counter
 from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files
 from mlops_spec.errors import MlopsError, StepError
+from mlops_spec.rows import SEPARATOR, SPLITS, Row, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-SPLITS = ("train", "val", "test")
-
-
-class Row(NamedTuple):
-    """One image: its path below the root, its class, its split and its content's digest.
-
-    A tuple, since there may be a million of them.
-    """
-
-    path: str
-    label: str
-    split: str
-    sha256: str
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -71,12 +59,17 @@ class Dataset:
 
     root: Path
     classes: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: Rows
     digest: str
+    multi_label: bool = False
 
-    def split(self, name: str) -> list[Row]:
+    def split(self, name: str) -> Rows:
         """The rows of one split, in the manifest's order."""
-        return [row for row in self.rows if row.split == name]
+        return self.rows.in_split(name)
+
+    def labels(self, row: Row) -> list[str]:
+        """The classes of an image; of one label, unless images may have several or none."""
+        return labels(row.label, multi_label=self.multi_label)
 
     def content(self, row: Row) -> bytes:
         """An image file's bytes.
@@ -94,18 +87,57 @@ class Dataset:
             raise StepError(f"{path} was changed after the data set was prepared", "run again")
         return content
 
-    def targets(self, rows: Sequence[Row]) -> list[int]:
-        """The class index of some rows."""
-        index = {label: i for i, label in enumerate(self.classes)}
-        return [index[row.label] for row in rows]
+    def targets(self, rows: Rows) -> np.ndarray:
+        """What is right for some rows.
+
+        Class indices (N), int64; where images may have several labels, 0 and 1 (N, classes),
+        float32.
+        """
+        return targets(rows, self.classes, multi_label=self.multi_label)
+
+
+def labels(text: str, *, multi_label: bool) -> list[str]:
+    """The classes that a row's label names."""
+    return list(filter(None, text.split(SEPARATOR))) if multi_label else [text]
+
+
+def targets(rows: Rows, classes: Sequence[str], *, multi_label: bool) -> np.ndarray:
+    """What is right for some rows, by classes; -1 for one that is not among them."""
+    import numpy as np
+
+    index = {label: i for i, label in enumerate(classes)}
+    if not multi_label:
+        number = np.array([index.get(name, -1) for name in rows.names], np.int64)
+        return np.asarray(number[rows.label])
+    table = np.zeros((len(rows.names), len(classes)), np.float32)
+    for row, name in zip(table, rows.names, strict=True):
+        row[[index[label] for label in labels(name, multi_label=True) if label in index]] = 1
+    return np.asarray(table[rows.label])
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What is to be said of a data set beside its rows.
+
+    Attributes:
+        findings: What was noticed; copies of a picture that are not among them are added.
+        images: Sizes and modes of the images, where they were looked at.
+        multi_label: Whether an image may have several labels, or none.
+    """
+
+    findings: Sequence[Finding] = ()
+    images: Images | None = None
+    multi_label: bool = False
+
+
+NOTHING = Notes()
 
 
 def write(
     folder: Path,
     root: Path,
     rows: Sequence[Row],
-    findings: Sequence[Finding] = (),
-    images: Images | None = None,
+    notes: Notes = NOTHING,
 ) -> Dataset:
     """Records a prepared data set.
 
@@ -113,23 +145,24 @@ def write(
         folder: Where the manifest goes.
         root: What the rows' paths are relative to; inside `folder` or anywhere on this machine.
         rows: The images; their order does not matter.
-        findings: What was noticed; copies of a picture that are not among them are added.
-        images: Sizes and modes of the images, where they were looked at.
+        notes: What else is known.
 
     Raises:
         MlopsError: A split or a class would be empty.
     """
-    ordered = tuple(sorted(rows))
-    told = {finding.path for finding in findings}
-    noticed = [*findings, *(f for f in copies(ordered) if f.path not in told)]
-    classes = tuple(sorted({row.label for row in ordered}))
-    _check(ordered, classes)
+    ordered, several = sorted(rows), notes.multi_label
+    told = {finding.path for finding in notes.findings}
+    noticed = [*notes.findings, *(f for f in copies(ordered) if f.path not in told)]
+    combinations = {row.label for row in ordered}
+    classes = tuple(sorted({c for one in combinations for c in labels(one, multi_label=several)}))
+    dataset = Dataset(root, classes, Rows.of(ordered), digest(ordered), several)
+    present = {split: counts(dataset, split) for split in SPLITS}
+    _check(len(ordered), present)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Row._fields)
     writer.writerows(ordered)
     files.write_text(folder / "manifest.csv", text.getvalue())
-    dataset = Dataset(root, classes, ordered, digest(ordered))
     inside = root.resolve().is_relative_to(folder.resolve())
     files.write_json(
         folder / "dataset.json",
@@ -137,25 +170,35 @@ def write(
             "root": str(root.resolve().relative_to(folder.resolve()) if inside else root.resolve()),
             "classes": classes,
             "digest": dataset.digest,
-            "counts": {split: counts(dataset, split) for split in SPLITS},
+            "counts": present,
             "findings": [vars(finding) for finding in noticed],
-            "images": vars(images) if images else None,
+            "images": vars(notes.images) if notes.images else None,
+            "multi_label": several,
         },
     )
     return dataset
 
 
 def read(folder: Path) -> Dataset:
-    """Reads a prepared data set."""
+    """Reads a prepared data set.
+
+    Raises:
+        MlopsError: It is damaged.
+    """
     document = files.read_json(folder / "dataset.json")
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+    path, cure = folder / "manifest.csv", "prepare the data set again"
+    with path.open(newline="", encoding="utf-8") as file:
         lines = csv.reader(file)
         header = next(lines, [])
-        rows = tuple(map(Row._make, lines))
-    if header != [*Row._fields]:
-        message = f"{folder / 'manifest.csv'} has the columns {header}, not {[*Row._fields]}"
-        raise MlopsError(message, "prepare the data set again")
-    return Dataset(folder / document["root"], tuple(document["classes"]), rows, document["digest"])
+        if header != [*Row._fields]:
+            message = f"{path} has the columns {header}, not {[*Row._fields]}"
+            raise MlopsError(message, cure)
+        try:
+            rows = Rows.of(map(Row._make, lines))
+        except (TypeError, ValueError) as error:
+            raise MlopsError(f"{path} is damaged: {error}", cure) from error
+    known = (tuple(document["classes"]), rows, document["digest"], document["multi_label"])
+    return Dataset(folder / document["root"], *known)
 
 
 def collect(folder: Path) -> None:
@@ -182,7 +225,13 @@ def summary(folder: Path) -> dict[str, Any]:
 
 def counts(dataset: Dataset, split: str) -> dict[str, int]:
     """Images per class in one split, in class order."""
-    found = Counter(row.label for row in dataset.split(split))
+    import numpy as np
+
+    rows = dataset.split(split)
+    found: Counter[str] = Counter()
+    for name, number in zip(rows.names, np.bincount(rows.label, minlength=1), strict=False):
+        for label in labels(name, multi_label=dataset.multi_label):
+            found[label] += int(number)
     return {label: found[label] for label in dataset.classes}
 
 
@@ -191,13 +240,14 @@ def digest(rows: Sequence[Row]) -> str:
     return files.sha256_of(sorted((row.sha256, row.label, row.split) for row in rows))
 
 
-def _check(rows: Sequence[Row], classes: Sequence[str]) -> None:
-    if len(classes) < 2:  # noqa: PLR2004 - to classify takes two
-        message = f"found {len(classes)} class(es), {len(rows)} image(s): two classes are needed"
+def _check(images: int, present: dict[str, dict[str, int]]) -> None:
+    """Refuses a data set that can not be learned from and judged by."""
+    classes = len(present["train"])
+    if classes < 2:  # noqa: PLR2004 - to classify takes two
+        message = f"found {classes} class(es), {images} image(s): two classes are needed"
         raise MlopsError(message, "put the images of each class into a sub-folder of its own")
-    present = {(row.split, row.label) for row in rows}
-    for split in SPLITS:
-        empty = [label for label in classes if (split, label) not in present]
+    for split, found in present.items():
+        empty = [label for label, count in found.items() if not count]
         if empty:
             message = f"the {split} split has no image of {', '.join(empty[:5])}"
             raise MlopsError(message, "add images, or give the split a larger fraction")
@@ -217,65 +267,3 @@ def copies(rows: Sequence[Row]) -> list[Finding]:
             what = f"({row.split}) is the same picture as {known.path} ({known.split})"
             found.append(Finding(row.path, what))
     return found
-
-
-def stratified(
-    labels: Sequence[str],
-    fractions: dict[str, float],
-    seed: int,
-    groups: Sequence[Hashable] | None = None,
-) -> list[str]:
-    """Assigns images to splits, each class in the same proportions.
-
-    Args:
-        labels: The class of each image.
-        fractions: Share of all images for each split but `train`, which takes the rest.
-        seed: Of the shuffle within each class.
-        groups: What each image belongs to, such as its subject: a group is never divided and counts
-            for the class of its first image. In shuffled order each goes into the first split that
-            has room for all of it, so that the proportions are as exact as its size allows.
-
-    Returns:
-        The split of each image.
-    """
-    import random
-
-    units: dict[Hashable, list[int]] = {}
-    for i in range(len(labels)):
-        units.setdefault(groups[i] if groups else i, []).append(i)
-    by_label: dict[str, list[list[int]]] = {}
-    for unit in units.values():
-        by_label.setdefault(labels[unit[0]], []).append(unit)
-    assigned = [""] * len(labels)
-    for label, members in sorted(by_label.items()):
-        random.Random(f"{seed}/{label}").shuffle(members)  # noqa: S311 - a split is no secret
-        for split, chosen in _filled(members, fractions).items():
-            for i in chain.from_iterable(chosen):
-                assigned[i] = split
-    return assigned
-
-
-def _filled(units: Sequence[list[int]], fractions: dict[str, float]) -> dict[str, list[list[int]]]:
-    """The units of one class by split; what fits nowhere trains."""
-    size = sum(map(len, units))
-    room = {split: round(share * size) for split, share in fractions.items()}
-    wanted = [split for split, images in room.items() if images]
-    filled: dict[str, list[list[int]]] = {split: [] for split in (*fractions, "train")}
-    for unit in units:
-        split = next((split for split in wanted if len(unit) <= room[split]), "train")
-        filled[split].append(unit)
-        if split in room:
-            room[split] -= len(unit)
-    for split in wanted:
-        if not filled[split]:
-            _share(filled, split)
-    return filled
-
-
-def _share(filled: dict[str, list[list[int]]], empty: str) -> None:
-    """Gives a split that every unit is too large for the smallest of one that has several."""
-    spare = [(split, unit) for split, units in filled.items() if len(units) > 1 for unit in units]
-    if spare:
-        donor, unit = min(spare, key=lambda pair: len(pair[1]))
-        filled[donor].remove(unit)
-        filled[empty].append(unit)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from mlops_spec import files, manifest
-from mlops_spec.metrics import confusion, mistakes
+from mlops_spec import bundle, files, manifest
+from mlops_spec.metrics import confidence, confusion, mistakes, per_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlops_spec.bundle import Card
-    from mlops_spec.manifest import Dataset, Row
+    from mlops_spec.manifest import Dataset
     from mlops_spec.metrics import Scores
+    from mlops_spec.rows import Row
 
 _MOST_MISTAKES = 24
 _MOST_FINDINGS = 200
@@ -27,16 +27,17 @@ _SIZE = 96  # pixels of a thumbnail
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(scores: Scores, metrics: dict[str, Any], card: Card, data_dir: Path) -> str:
+def render(scores: Scores, metrics: dict[str, Any], data_dir: Path, bundle_dir: Path) -> str:
     """The page: main numbers, classes, confusion matrix, mistakes with pictures, data, the spec."""
-    dataset, matrix = manifest.read(data_dir), confusion(scores)
+    card = bundle.read(bundle_dir)
+    dataset = manifest.read(data_dir)
     return _page(
         "report.html.j2",
         metrics=metrics,
         card=card,
         labels=scores.labels,
-        matrix=matrix.tolist(),
-        largest=int(matrix.max()),
+        matrix=[] if scores.multi_label else confusion(scores).tolist(),
+        sheet=_sheet(bundle_dir / bundle.SHEET),
         classes=list(_classes(scores)),
         mistakes=list(_mistakes(scores, dataset)),
         data=_data(data_dir, dataset),
@@ -63,7 +64,8 @@ def _data(data_dir: Path, dataset: Dataset) -> dict[str, Any]:
     a_class = max(1, min(_A_CLASS, _GRID // len(dataset.classes)))
     by_label: dict[str, list[Row]] = {label: [] for label in dataset.classes}
     for row in dataset.split("train"):
-        by_label[row.label].append(row)
+        for label in dataset.labels(row):
+            by_label[label].append(row)
     return {
         **summary,
         "most_findings": _MOST_FINDINGS,
@@ -87,24 +89,29 @@ def _pictures(rows: Sequence[Row], dataset: Dataset) -> Iterator[dict[str, str]]
 
 
 def _classes(scores: Scores) -> Iterator[dict[str, Any]]:
-    matrix = confusion(scores)
+    each = per_class(scores)
     for i, label in enumerate(scores.labels):
-        right, true, said = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
-        recall, precision = right / max(true, 1), right / max(said, 1)
-        yield {"label": label, "images": true, "recall": recall, "precision": precision}
+        yield {"label": label, **{name: column[i] for name, column in vars(each).items()}}
 
 
 def _mistakes(scores: Scores, dataset: Dataset) -> Iterator[dict[str, Any]]:
+    answers, sure = scores.answers, confidence(scores)
     for i in mistakes(scores, _MOST_MISTAKES):
-        row, probabilities = scores.rows[i], scores.probabilities[i]
-        winner = int(probabilities.argmax())
+        row = scores.rows[i]
         yield {
             "path": row.path,
-            "label": row.label,
-            "prediction": scores.labels[winner],
-            "probability": float(probabilities[winner]),
+            "label": row.label or "nothing",
+            "prediction": answers[i] or "nothing",
+            "probability": float(sure[i]),
             "picture": _thumbnail(dataset.root / row.path),
         }
+
+
+def _sheet(path: Path) -> str:
+    """The contact sheet that training left beside a model, as a data URL; empty without one."""
+    if not path.is_file():
+        return ""
+    return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _thumbnail(path: Path) -> str:
@@ -113,9 +120,7 @@ def _thumbnail(path: Path) -> str:
 
     from PIL import Image
 
-    from mlops_spec.bundle import open_image
-
-    image = open_image(path, channels=3)
+    image = bundle.open_image(path, channels=3)
     scale = _SIZE / max(image.size)
     how = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR  # noqa: PLR2004
     image = image.resize(

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from mlops_spec import bundle, manifest
 from mlops_spec.bundle import Card, Preprocessing
-from mlops_spec.manifest import Row
+from mlops_spec.rows import Row
 
 HOW = Preprocessing(channels=3, resize=8, input_size=8, mean=(0.0,) * 3, std=(1.0,) * 3)
 LABELS = ("blue", "green", "red")

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from mlops_spec import files, manifest
-from mlops_spec.manifest import Row
+from mlops_spec.rows import Row
 from mlops_spec.spec import ModelSpec, StepSpec
 from trainers._transfer_spec import Spec
 

@@ -47,6 +47,7 @@ def spec(source, **changes):
         "train": None,
         "val": None,
         "test": None,
+        "multi_label": False,
         "val_fraction": 0.2,
         "test_fraction": 0.2,
         "split_seed": 0,

@@ -9,9 +9,9 @@ from PIL import Image
 from small_bundle import HOW
 from small_training import pictures, settings
 
-from mlops_spec import manifest
+from mlops_spec import bundle, manifest
 from mlops_spec.errors import SpecError
-from mlops_spec.manifest import Row
+from mlops_spec.rows import Row, Rows
 from trainers._torch import augment, losses
 from trainers._torch.data import Pictures
 
@@ -115,7 +115,7 @@ def test_with_both_chance_decides() -> None:
 
 def test_a_loss_of_mixed_targets_is_the_mix_of_the_losses() -> None:
     logits, targets = torch.randn(2, 3), torch.tensor([[0.7, 0.3, 0.0], [0.0, 0.5, 0.5]])
-    data = manifest.Dataset(None, ("a", "b", "c"), (Row("x", "a", "train", ""),), "")
+    data = manifest.Dataset(None, ("a", "b", "c"), Rows.of([Row("x", "a", "train", "")]), "")
     found = losses.loss(settings(), data)(logits, targets)
     each = -(targets * logits.log_softmax(dim=1)).sum(dim=1)
     torch.testing.assert_close(found, each.mean())
@@ -152,11 +152,11 @@ def sheet(folder, **wanted):
         for split in manifest.SPLITS:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             rows.append(Row(path.name, name, split, digest + str(i) * 0))
-    data = manifest.Dataset(folder, ("blue", "green", "red"), tuple(rows), "")
+    data = manifest.Dataset(folder, ("blue", "green", "red"), Rows.of(rows), "")
     settings_of = changes(**wanted)
     found = Pictures(data, "train", HOW, augment.of_one(settings_of, HOW.input_size))
-    augment.write_sheet(found, augment.Mixing(settings_of, 3), folder / augment.SHEET)
-    with Image.open(folder / augment.SHEET) as image:
+    augment.write_sheet(found, augment.Mixing(settings_of, 3), folder / bundle.SHEET)
+    with Image.open(folder / bundle.SHEET) as image:
         return np.asarray(image.convert("RGB")).astype(int)
 
 
@@ -191,5 +191,5 @@ def test_training_leaves_a_sheet_beside_the_model(tmp_path) -> None:
 
     data = pictures(tmp_path / "data")
     loop.fit(step(settings(epochs=1, augment={"mixup": 0.4})), data, tmp_path / "out")
-    with Image.open(tmp_path / "out" / augment.SHEET) as image:
+    with Image.open(tmp_path / "out" / bundle.SHEET) as image:
         assert image.width == 8 * 100 + 4

@@ -269,7 +269,9 @@ def test_no_code_of_the_product_unpickles():
         for node in ast.walk(ast.parse(path.read_bytes())):
             names = getattr(node, "names", [])
             imported = [alias.name for alias in names if isinstance(alias, ast.alias)]
-            imported.append(getattr(node, "module", None) or "")
+            module = getattr(node, "module", None) or ""
+            refusal = module == "pickle" and imported == ["UnpicklingError"]
+            imported.append("" if refusal else module)
             assert not bad & {str(name).split(".")[0] for name in imported}, path
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 assert "weights_only=True" in ast.unparse(node), path

@@ -16,8 +16,8 @@ from sklearn.metrics import (
 )
 
 from mlops_spec import bundle, evaluation, files, gate, manifest, report
-from mlops_spec.manifest import Row
 from mlops_spec.metrics import Scores, confusion, measure, mistakes
+from mlops_spec.rows import Row
 
 
 def scores(targets, probabilities, labels=None):
@@ -231,7 +231,7 @@ def test_the_data_page_shows_each_class_its_counts_and_what_was_found(tmp_path):
     finding = manifest.Finding("notes.txt", "is <no> image", "unreadable")
     images = manifest.Images((8, 9, 10), (11, 12, 13), {"L": 17}, (0.5, 0.4, 0.3), (0.1,) * 3)
     root = manifest.read(tmp_path / "data").root
-    manifest.write(tmp_path / "data", root, rows, [finding], images)
+    manifest.write(tmp_path / "data", root, rows, manifest.Notes([finding], images))
     page = Page(report.render_data(tmp_path / "data"))
     assert "b" not in page.tags
     assert page.tags.count("img") == 6

@@ -8,14 +8,20 @@ import pytest
 
 from mlops_spec import files, manifest
 from mlops_spec.errors import MlopsError, StepError
-from mlops_spec.manifest import Finding, Row, stratified
+from mlops_spec.manifest import Finding, Notes
+from mlops_spec.rows import Row
+from mlops_spec.splits import stratified
 
 FRACTIONS = {"test": 1 / 3, "val": 0.1}
 
 
+def digest_of(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def some_rows(labels=("ant", "bee")):
     return [
-        Row(f"{label}/{split}-{i}.png", label, split, f"digest of {label} {split} {i}")
+        Row(f"{label}/{split}-{i}.png", label, split, digest_of(f"{label} {split} {i}"))
         for label in labels
         for split in manifest.SPLITS
         for i in range(2)
@@ -145,7 +151,7 @@ def test_one_picture_twice_is_a_finding_where_it_would_mislead(tmp_path, one, ot
 def test_what_is_told_of_a_picture_already_is_not_told_again(tmp_path):
     rows = [*some_rows(), *(Row(f"{name}.png", "ant", name, "same") for name in ("test", "train"))]
     told = Finding("train.png", "leaks", "leaks")
-    manifest.write(tmp_path, tmp_path, rows, [told])
+    manifest.write(tmp_path, tmp_path, rows, Notes([told]))
     assert files.read_json(tmp_path / "dataset.json")["findings"] == [vars(told)]
 
 
@@ -160,12 +166,12 @@ def test_targets_are_positions_in_the_fixed_order_of_classes(tmp_path):
     dataset = manifest.write(tmp_path, tmp_path, some_rows(("bee", "ant")))
     rows = dataset.split("val")
     assert [row.label for row in rows] == ["ant", "ant", "bee", "bee"]
-    assert dataset.targets(rows) == [0, 0, 1, 1]
+    assert dataset.targets(rows).tolist() == [0, 0, 1, 1]
 
 
 def test_counts_and_findings_are_recorded(tmp_path):
     rows = [*some_rows(), Row("ant/more.png", "ant", "test", "more")]
-    manifest.write(tmp_path, tmp_path, rows, [Finding("bee/notes.txt", "no image", "odd")])
+    manifest.write(tmp_path, tmp_path, rows, Notes([Finding("bee/notes.txt", "no image", "odd")]))
     document = files.read_json(tmp_path / "dataset.json")
     assert document["counts"]["test"] == {"ant": 3, "bee": 2}
     assert document["counts"]["val"] == {"ant": 2, "bee": 2}

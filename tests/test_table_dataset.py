@@ -24,6 +24,7 @@ def spec(file, root=None, **changes):
         "file": str(file),
         "root": root,
         "columns": {**columns, **given},
+        "multi_label": False,
         "val_fraction": 0.2,
         "test_fraction": 0.2,
         "split_seed": 0,

@@ -14,7 +14,7 @@ from PIL import Image
 from small_training import MODEL, settings
 
 from mlops_spec import evaluation, files, manifest
-from mlops_spec.manifest import Row
+from mlops_spec.rows import Row
 from mlops_spec.spec import ModelSpec, StepSpec
 
 pytestmark = pytest.mark.slow

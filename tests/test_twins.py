@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from test_folder_dataset import ANTS_BEES
 
-from mlops_spec.manifest import Row
+from mlops_spec.rows import Row
 from trainers.datasets import _checks, _looks, _twins
 from trainers.datasets._looks import MOST_PIXELS
 from trainers.datasets._twins import Twins

@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from mlops_spec import evaluation, files, gate, kinds, manifest, pretrained, registry, sources
 from mlops_spec.errors import MlopsError, StepError, from_os_error
+from mlops_spec.rows import SPLITS
 from mlops_spec.spec import note_reads, read_step_spec, unread
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def data(spec: StepSpec, args: argparse.Namespace) -> Summary:
     from mlops_spec import report
 
     files.write_text(args.out / "data.html", report.render_data(args.out))
-    counts = {split: len(dataset.split(split)) for split in manifest.SPLITS}
+    counts = {split: len(dataset.split(split)) for split in SPLITS}
     shown = ", ".join(f"{split} {n}" for split, n in counts.items())
     doubtful = manifest.copies(dataset.rows)
     for finding in doubtful[:_MOST_FINDINGS]:

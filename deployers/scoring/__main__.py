@@ -74,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _score(self, body: bytes) -> dict[str, Any]:
         try:
-            logits = self.server.model.logits([body])
+            found = self.server.model.probabilities([body])[0]
         except (
             OSError,
             ValueError,
@@ -84,14 +84,12 @@ class Handler(BaseHTTPRequestHandler):
         ) as error:
             message = "the body is no image that can be read"
             raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message) from error
-        scores = [float(score) for score in bundle.softmax(logits)[0]]
-        labels = self.server.model.card.labels
-        best = max(range(len(labels)), key=scores.__getitem__)
-        return {
-            "label": labels[best],
-            "probability": scores[best],
-            "scores": dict(zip(labels, scores, strict=True)),
-        }
+        card = self.server.model.card
+        scores = dict(zip(card.labels, map(float, found), strict=True))
+        if card.activation == "sigmoid":
+            return {"labels": bundle.answered(card.labels, found), "scores": scores}
+        best = max(scores, key=scores.__getitem__)
+        return {"label": best, "probability": scores[best], "scores": scores}
 
     def _answer(self, status: HTTPStatus, document: dict[str, Any]) -> None:
         body = json.dumps(document).encode()

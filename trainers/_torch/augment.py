@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _BLUR_SHARE = 0.1  # of the side, is the width of the blur's kernel (as SimCLR, arXiv:2002.05709)
 _BLUR_SIGMA = (0.1, 2.0)  # pixels
-SHEET = "augmentation.jpg"
 _ROWS, _COLUMNS = 8, 8  # of the sheet
 _CELL, _CAPTION, _GAP = 96, 14, 4  # pixels
 

@@ -42,6 +42,7 @@ def export(
     card = Card(
         trainer=spec.training.kind,
         labels=dataset.classes,
+        activation="sigmoid" if dataset.multi_label else "softmax",
         preprocessing=how,
         data_digest=dataset.digest,
         spec=spec.model_dump(mode="json", exclude_none=True),

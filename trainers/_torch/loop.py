@@ -12,8 +12,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy
 
-from mlops_spec import manifest
+from mlops_spec import bundle, manifest
 from mlops_spec.bundle import Preprocessing
+from mlops_spec.rows import Rows
 from trainers._torch import augment, backbones, checkpoints, losses, networks, weights
 from trainers._torch.classifier import Classifier
 from trainers._torch.data import Pictures, channel_statistics, loader
@@ -101,7 +102,7 @@ def _by_heart(dataset: Dataset, training: Spec) -> Dataset:
     count = min(training.debug.overfit_batches * training.batch_size, len(rows))
     few = [rows[i * len(rows) // count] for i in range(count)]
     both = [row._replace(split=split) for split in ("train", "val") for row in few]
-    return dataclasses.replace(dataset, rows=tuple(both))
+    return dataclasses.replace(dataset, rows=Rows.of(both))
 
 
 def _run(
@@ -117,7 +118,7 @@ def _run(
     if not training.debug.overfit_batches:
         pictures.augment = augment.of_one(training.augment, how.input_size)
         if part.rank == 0:
-            augment.write_sheet(pictures, module.mixing, out_dir / augment.SHEET)
+            augment.write_sheet(pictures, module.mixing, out_dir / bundle.SHEET)
     weights = losses.rarity(pictures.targets) if training.sampler == "balanced" else None
     shuffled = Shuffled(len(pictures), module.seed, start.epoch, part, weights)
     size = training.batch_size // part.of

@@ -53,10 +53,37 @@ def judge(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, to
     return each.mean(dim=1).sum(), ((logits > 0) == (targets > 0)).all(dim=1).sum()
 
 
+class Binary(nn.Module):
+    """Binary cross entropy of every class, or its focal form, averaged over images and classes.
+
+    `weight` is how much an image that has a class counts beside one that has not.
+    """
+
+    def __init__(self, spec: Spec, weight: torch.Tensor | None) -> None:
+        super().__init__()
+        self.gamma = spec.focal_gamma if spec.loss == "focal" else 0.0
+        self.smoothing = spec.label_smoothing
+        self.weight: torch.Tensor | None
+        self.register_buffer("weight", weight)
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of logits and of 0 and 1 or something between (N, classes)."""
+        wanted = targets * (1 - self.smoothing) + self.smoothing / 2
+        losses = functional.binary_cross_entropy_with_logits(
+            logits, wanted, pos_weight=self.weight, reduction="none"
+        )
+        if self.gamma:
+            wrong = (logits.sigmoid() - targets).abs().clamp(min=_LEAST)
+            losses = wrong**self.gamma * losses
+        return losses.mean()
+
+
 def loss(spec: Spec, dataset: Dataset) -> nn.Module:
     """The loss of a spec, for the training split of a data set."""
     targets = torch.as_tensor(dataset.targets(dataset.split("train")))
     balance = spec.class_weights == "balanced"
+    if dataset.multi_label:
+        return Binary(spec, rarer(targets) if balance else None)
     weight = balanced(targets, len(dataset.classes)) if balance else None
     if spec.loss == "focal":
         return Focal(spec.focal_gamma, weight)
@@ -67,6 +94,12 @@ def balanced(targets: torch.Tensor, classes: int) -> torch.Tensor:
     """A weight a class (classes), such that each counts alike and a picture counts 1 on average."""
     counts = torch.bincount(targets, minlength=classes)
     return len(targets) / (classes * counts.clamp(min=1))
+
+
+def rarer(targets: torch.Tensor) -> torch.Tensor:
+    """For each class how many images lack it for one that has it (classes)."""
+    has = targets.sum(dim=0)
+    return (len(targets) - has) / has.clamp(min=1)
 
 
 def rarity(targets: torch.Tensor) -> torch.Tensor:

@@ -6,9 +6,9 @@ Nothing in it is executed: a pickle that asks for more than tensors is refused.
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,7 +63,7 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
     cure = "keep tensors only: torch.save(model.state_dict(), PATH), or safetensors"
     try:
         content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         message = f"{path} is no file of weights, or wants to run code, which it may not"
         raise StepError(message, cure) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError) as error:

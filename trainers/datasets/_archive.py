@@ -31,7 +31,7 @@ from trainers.datasets._fetch import (
     shown,
     verified,
 )
-from trainers.datasets._folders import name_of
+from trainers.datasets._photographs import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

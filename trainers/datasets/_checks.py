@@ -17,7 +17,7 @@ from trainers.datasets._looks import MOST_PIXELS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mlops_spec.manifest import Row
+    from mlops_spec.rows import Row
     from trainers.datasets._looks import Look
     from trainers.datasets._twins import Twins
 

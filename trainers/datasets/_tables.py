@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec.errors import StepError
+from mlops_spec.rows import SEPARATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,15 +24,21 @@ def header(file: Path) -> list[str]:
     return next(_lines(file), (0, []))[1]
 
 
-def rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def rows(
+    file: Path, columns: Sequence[str], *, lists: bool = False
+) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The cells of some columns as text, "" for none, row by row.
+
+    With `lists` a cell of a Parquet file may be a list, whose parts are joined by `SEPARATOR`.
 
     Each with its number: the line where it ends in a CSV file, counted from 1 in a Parquet file.
 
     Raises:
         StepError: It is no table, or damaged.
     """
-    return (_parquet_rows if _is_parquet(file) else _csv_rows)(file, columns)
+    return (
+        _parquet_rows(file, columns, lists=lists) if _is_parquet(file) else _csv_rows(file, columns)
+    )
 
 
 def _is_parquet(file: Path) -> bool:
@@ -93,14 +100,18 @@ def _no_parquet(file: Path, error: Exception) -> StepError:
     return StepError(f"{file} is no Parquet file, or damaged: {error}", "write it again")
 
 
-def _parquet_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _parquet_rows(
+    file: Path, columns: Sequence[str], *, lists: bool
+) -> Iterator[tuple[int, tuple[str, ...]]]:
     opened, number = _parquet(file), 0
     from pyarrow import ArrowException
 
     batches = opened.iter_batches(columns=list(dict.fromkeys(columns)))
     try:
         for batch in batches:
-            cells = [_texts(batch.column(name), f"{file}: the column {name!r}") for name in columns]
+            found = (batch.column(name) for name in columns)
+            where = (f"{file}: the column {name!r}" for name in columns)
+            cells = [_texts(*pair, lists=lists) for pair in zip(found, where, strict=True)]
             for row in zip(*cells, strict=True):
                 number += 1
                 yield number, row
@@ -108,12 +119,26 @@ def _parquet_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, tup
         raise _no_parquet(file, error) from error
 
 
-def _texts(column: Any, where: str) -> list[str]:
+def _texts(column: Any, where: str, *, lists: bool) -> list[str]:
     """A column of a batch as text; its strings are the only objects that are made."""
     import pyarrow as pa
 
+    listed = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
     try:
+        column = _joined(column, where) if lists and listed else column
         return list(column.cast(pa.string()).fill_null("").to_pylist())
     except pa.ArrowException as error:
         message = f"{where} is of the type {column.type}, which is no text"
         raise StepError(message, "write it as text, or name another column") from error
+
+
+def _joined(column: Any, where: str) -> Any:
+    """Lists of texts as texts; a part that has the separator would read as two."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    lists = column.cast(pa.list_(pa.string()))
+    if compute.any(compute.match_substring(lists.flatten(), SEPARATOR)).as_py():
+        message = f"{where} has a value with the character that separates values, {SEPARATOR}"
+        raise StepError(message, "rename it")
+    return compute.binary_join(lists, SEPARATOR)

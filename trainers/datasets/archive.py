@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from mlops_spec.errors import StepError
-from trainers.datasets import _archive, _folders
+from trainers.datasets import _archive, _folders, _photographs
 from trainers.datasets._archive import Limit, Limits, Sha256
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
     if not _archive.is_there(spec.data.source):
         yield "data.source", f"there is no file {spec.data.source}"
     yield from _misplaced(spec.data)
-    yield from _folders.contradictions(spec.data, _folders.given_splits(spec.data))
+    yield from _photographs.contradictions(spec.data, _folders.given_splits(spec.data))
 
 
 def _parts(spec: Spec) -> dict[str, PurePosixPath]:

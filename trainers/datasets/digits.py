@@ -11,8 +11,8 @@ import io
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
-from mlops_spec import manifest
-from mlops_spec.manifest import Row
+from mlops_spec import manifest, splits
+from mlops_spec.rows import Row
 from mlops_spec.spec import Fraction, Int, OpenSection
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
     digits = load_digits()
     labels = [str(target) for target in digits.target]
     fractions = {"test": spec.test_fraction, "val": spec.val_fraction}
-    splits = manifest.stratified(labels, fractions, spec.split_seed)
+    drawn = splits.stratified(labels, fractions, spec.split_seed)
     rows = []
-    for i, (grey, label, split) in enumerate(zip(digits.images, labels, splits, strict=True)):
+    for i, (grey, label, split) in enumerate(zip(digits.images, labels, drawn, strict=True)):
         buffer = io.BytesIO()
         Image.fromarray((grey * (255 / 16)).round().astype(np.uint8)).save(buffer, "PNG")
         path = out_dir / "images" / label / f"{i:04}.png"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mlops_spec import files, manifest
-from trainers.datasets import _folders
+from trainers.datasets import _folders, _photographs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
         yield key, f"there is no folder {places.get(key, root)}{cure if key in places else ''}"
     else:
         yield from _misplaced(places, root)
-    yield from _folders.contradictions(spec.data, _folders.given_splits(spec.data))
+    yield from _photographs.contradictions(spec.data, _folders.given_splits(spec.data))
 
 
 def _misplaced(places: dict[str, Path], root: Path) -> Iterator[tuple[str, str]]:
@@ -53,7 +53,7 @@ def fingerprint(spec: Spec) -> dict[str, str]:
     """What the data set is read from: each file's path and content."""
     root = _root(spec)
     found = _folders.walk(spec, root)
-    return {_folders.name_of(path, root): files.sha256_file(path) for _, path in found}
+    return {_photographs.name_of(path, root): files.sha256_file(path) for _, path in found}
 
 
 def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:

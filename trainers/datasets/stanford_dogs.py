@@ -14,9 +14,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mlops_spec.errors import StepError
-from trainers.datasets import _archive, _folders
+from trainers.datasets import _archive, _photographs
 from trainers.datasets._archive import Limit, Limits, Sha256
-from trainers.datasets._folders import Candidate
+from trainers.datasets._photographs import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ _ARCHIVES = ("images", "lists")
 _Order = Literal["little", "big"]
 
 
-class Spec(_folders.Judged):
+class Spec(_photographs.Judged):
     """Where the two archives are, which they are, and how much they may unpack to."""
 
     kind: Literal["stanford_dogs"]
@@ -98,7 +98,7 @@ def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
         Candidate(root / listed.name, _breed(listed.name), split)
         for listed, split in zip([*training, *test], splits, strict=True)
     ]
-    return _folders.manifest_of(candidates, spec, root, out_dir)
+    return _photographs.manifest_of(candidates, spec, root, out_dir)
 
 
 def splits_of(count: int) -> list[str]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 from mlops_spec import files, manifest
 from mlops_spec.errors import StepError
+from mlops_spec.rows import SEPARATOR, SPLITS
 from mlops_spec.spec import Section
-from trainers.datasets import _folders, _looks, _tables
-from trainers.datasets._folders import Candidate
+from trainers.datasets import _looks, _photographs, _tables
+from trainers.datasets._photographs import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ class Columns(Section):
     group: str | None
 
 
-class Spec(_folders.Photographs):
+class Spec(_photographs.Labelled):
     """Where the table and the photographs lie."""
 
     kind: Literal["table"]
@@ -56,7 +57,7 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
             "data.group",
             "the table has groups already: data.group=null or data.columns.group=null",
         )
-    yield from _folders.contradictions(spec.data)
+    yield from _photographs.contradictions(spec.data)
 
 
 def _missing_columns(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -90,7 +91,7 @@ def fingerprint(spec: Spec) -> dict[str, str]:
     for candidate in _listed(spec):
         path = candidate.path
         there = _looks.is_there(path)
-        found[_folders.name_of(path, root)] = files.sha256_file(path) if there else ""
+        found[_photographs.name_of(path, root)] = files.sha256_file(path) if there else ""
     return found
 
 
@@ -106,8 +107,8 @@ def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
     given = {c.split for c in candidates if c.split} & {*_DRAWN}
     if given != {*_DRAWN}:  # training images may become one of the splits that nobody named
         candidates = [c if c.split in given else replace(c, split=None) for c in candidates]
-    drawing = _folders.draw(spec, given)
-    return _folders.manifest_of(candidates, spec, _root(spec), out_dir, drawing)
+    drawing = _photographs.draw(spec, given)
+    return _photographs.manifest_of(candidates, spec, _root(spec), out_dir, drawing)
 
 
 def _listed(spec: Spec) -> Iterator[Candidate]:
@@ -118,7 +119,7 @@ def _listed(spec: Spec) -> Iterator[Candidate]:
     """
     file, root, named = _file(spec), _root(spec), _named(spec)
     seen: dict[str, int] = {}
-    for number, cells in _tables.rows(file, [*named.values()]):
+    for number, cells in _tables.rows(file, [*named.values()], lists=spec.multi_label):
         row = dict(zip(named, cells, strict=True))
         candidate = _candidate(row, spec, root, f"{file.name}:{number}")
         known = seen.setdefault(str(candidate.path), number)
@@ -130,13 +131,15 @@ def _listed(spec: Spec) -> Iterator[Candidate]:
 
 def _candidate(row: dict[str, str], spec: Spec, root: Path, where: str) -> Candidate:
     name, label, split = row["path"], row["label"].strip(), row.get("split", "").strip()
-    if not name or not label:
+    if spec.multi_label:
+        label = _photographs.combined(filter(None, map(str.strip, label.split(SEPARATOR))))
+    if not name or not (label or spec.multi_label):
         raise StepError(f"{where}: a row needs a path and a label", "complete or remove it")
-    if split and split not in manifest.SPLITS:
-        known = ", ".join(manifest.SPLITS)
+    if split and split not in SPLITS:
+        known = ", ".join(SPLITS)
         raise StepError(f"{where}: unknown split {split!r} (known: {known})", "correct the table")
     written = PurePath(name)
     if written.is_absolute() or ".." in written.parts:
         raise StepError(f"{where}: {name} lies outside {root}", "set data.root above it")
-    group = row["group"] if "group" in row else _folders.group_in(spec, str(written))
+    group = row["group"] if "group" in row else _photographs.group_in(spec, str(written))
     return Candidate(root / written, label, split or None, group or None)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_spec import files
 from mlops_spec.errors import StepError, suggest
-from trainers.datasets import _folders
-from trainers.datasets._folders import Candidate
+from trainers.datasets import _folders, _photographs
+from trainers.datasets._photographs import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ _CLASSES: dict[object, str] = {"category": "classes", "binary-category": "bin_cl
 _WHICH_TARGET = ("target_types", "target_type")  # arguments that say what is told of an image
 
 
-class Spec(_folders.Photographs):
+class Spec(_photographs.Photographs):
     """Which data set, where its files lie, and which of its arguments give each split."""
 
     kind: Literal["torchvision"]
@@ -50,7 +50,7 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
         yield "data.root", f"there is no folder {_root(spec.data)}; data.download=true fetches it"
     elif not spec.data.download and Path.cwd().is_relative_to(_root(spec.data).resolve()):
         yield "data.root", "should be a folder of its own: all files below it are the data set"
-    yield from _folders.contradictions(spec.data, _given(spec.data))
+    yield from _photographs.contradictions(spec.data, _given(spec.data))
 
 
 def _root(spec: Spec) -> Path:
@@ -68,7 +68,7 @@ def fingerprint(spec: Spec) -> dict[str, str]:
     """
     root = _root(spec)
     copied = [] if spec.download else _folders.below(root)
-    found = {_folders.name_of(path, root): files.sha256_file(path) for path in copied}
+    found = {_photographs.name_of(path, root): files.sha256_file(path) for path in copied}
     return {**found, "torchvision": spec.dataset}
 
 
@@ -85,8 +85,8 @@ def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
             named = None if split == "train" and drawn else split
             images = _written(_open(spec, arguments), arguments, out_dir / "images" / split)
             candidates += [Candidate(path, label, named) for path, label in images]
-    drawing = _folders.draw(spec, _given(spec))
-    return _folders.manifest_of(candidates, spec, out_dir, out_dir, drawing)
+    drawing = _photographs.draw(spec, _given(spec))
+    return _photographs.manifest_of(candidates, spec, out_dir, out_dir, drawing)
 
 
 def _open(spec: Spec, arguments: Arguments) -> Any:

@@ -1,0 +1,129 @@
+"""Drawing splits: each class in the same proportions, and what belongs together in one of them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Sequence
+
+
+def stratified(
+    labels: Sequence[str],
+    fractions: dict[str, float],
+    seed: int,
+    groups: Sequence[Hashable] | None = None,
+) -> list[str]:
+    """Assigns images to splits, each class in the same proportions.
+
+    Args:
+        labels: The class of each image.
+        fractions: Share of all images for each split but `train`, which takes the rest.
+        seed: Of the shuffle within each class.
+        groups: What each image belongs to, such as its subject: a group is never divided and counts
+            for the class of its first image. In shuffled order each goes into the first split that
+            has room for all of it, so that the proportions are as exact as its size allows.
+
+    Returns:
+        The split of each image.
+    """
+    units: dict[Hashable, list[int]] = {}
+    for i in range(len(labels)):
+        units.setdefault(groups[i] if groups else i, []).append(i)
+    by_label: dict[str, list[list[int]]] = {}
+    for unit in units.values():
+        by_label.setdefault(labels[unit[0]], []).append(unit)
+    assigned = [""] * len(labels)
+    for label, members in sorted(by_label.items()):
+        random.Random(f"{seed}/{label}").shuffle(members)  # noqa: S311 - a split is no secret
+        for split, chosen in _filled(members, fractions).items():
+            for i in chain.from_iterable(chosen):
+                assigned[i] = split
+    return assigned
+
+
+def _filled(units: Sequence[list[int]], fractions: dict[str, float]) -> dict[str, list[list[int]]]:
+    """The units of one class by split; what fits nowhere trains."""
+    size = sum(map(len, units))
+    room = {split: round(share * size) for split, share in fractions.items()}
+    wanted = [split for split, images in room.items() if images]
+    filled: dict[str, list[list[int]]] = {split: [] for split in (*fractions, "train")}
+    for unit in units:
+        split = next((split for split in wanted if len(unit) <= room[split]), "train")
+        filled[split].append(unit)
+        if split in room:
+            room[split] -= len(unit)
+    for split in wanted:
+        if not filled[split]:
+            _share(filled, split)
+    return filled
+
+
+def _share(filled: dict[str, list[list[int]]], empty: str) -> None:
+    """Gives a split that every unit is too large for the smallest of one that has several."""
+    spare = [(split, unit) for split, units in filled.items() if len(units) > 1 for unit in units]
+    if spare:
+        donor, unit = min(spare, key=lambda pair: len(pair[1]))
+        filled[donor].remove(unit)
+        filled[empty].append(unit)
+
+
+def multi_stratified(
+    labels: Sequence[Sequence[str]],
+    fractions: dict[str, float],
+    seed: int,
+    groups: Sequence[Hashable],
+) -> list[str]:
+    """Assigns images with several labels, or none, to splits in the same proportions of each.
+
+    Iterative stratification: the rarest label first, each of its images to the split that lacks
+    most of it (Sechidis, Tsoumakas, Vlahavas 2011, "On the Stratification of Multi-Label Data").
+    The arguments are those of `stratified`.
+    """
+    units: dict[Hashable, list[int]] = {}
+    for i, group in enumerate(groups):
+        units.setdefault(group, []).append(i)
+    members = list(units.values())
+    random.Random(seed).shuffle(members)  # noqa: S311 - a split is no secret
+    shares = {**fractions, "train": 1 - sum(fractions.values())}
+    counts = [Counter(label for i in unit for label in labels[i]) for unit in members]
+    totals = sum(counts, Counter[str]())
+    need = {
+        split: {label: share * total for label, total in totals.items()} | {"": share * len(labels)}
+        for split, share in shares.items()
+    }
+    assigned = [""] * len(labels)
+    for unit in _rarest_first(counts):
+        split = max(shares, key=lambda name: [need[name][key] for key in unit.keys])
+        for i in members[unit.position]:
+            assigned[i] = split
+        for label, count in counts[unit.position].items():
+            need[split][label] -= count
+        need[split][""] -= len(members[unit.position])
+    return assigned
+
+
+class _Turn(NamedTuple):
+    """A unit's turn, and by what the splits compete for it: its rarest label, then sheer number."""
+
+    position: int
+    keys: tuple[str, ...]
+
+
+def _rarest_first(counts: Sequence[Counter[str]]) -> Iterator[_Turn]:
+    """Units in order: those of the label that the fewest of what is left have, and so on."""
+    holders: dict[str, dict[int, None]] = {}
+    for position, found in enumerate(counts):
+        for label in found:
+            holders.setdefault(label, {})[position] = None
+    while holders:
+        label = min(holders, key=lambda name: (len(holders[name]), name))
+        for position in [*holders[label]]:
+            yield _Turn(position, (label, ""))
+            for other in counts[position]:
+                del holders[other][position]
+        holders = {name: left for name, left in holders.items() if left}
+    yield from (_Turn(position, ("",)) for position, found in enumerate(counts) if not found)
