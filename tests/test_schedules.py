@@ -1,6 +1,7 @@
 """Learning rates, losses and chance, each as its definition has it; and exact after a restart."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from mlops_spec import manifest
 from mlops_spec.bundle import Preprocessing
-from trainers._torch import losses, optimization
+from trainers._torch import data, losses, optimization
 from trainers._torch.augment import of_one
 from trainers._torch.classifier import average_of, follow
 from trainers._torch.data import Pictures, loader
@@ -225,6 +226,19 @@ def test_a_loader_leaves_the_global_generator_alone(tmp_path):
     before = torch.get_rng_state()
     assert len([*loader(found, 8, 0, Shuffled(len(found), 0, 0))]) == len(found) / 8
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("workers", "kept"), [(None, 10), (4, 2)])
+def test_processes_that_load_a_split_share_the_room_for_decoded_pictures(
+    tmp_path, monkeypatch, workers, kept
+):
+    monkeypatch.setattr(data, "_CACHE_BYTES", 10 * 8 * 8)
+    worker = workers and SimpleNamespace(num_workers=workers)
+    monkeypatch.setattr(data, "get_worker_info", lambda: worker)
+    found = Pictures(manifest.read(pictures(tmp_path)), "train", HOW)
+    twice = [(found.raw(i), found.raw(i)) for i in range(len(found))]
+    assert sum(first is second for first, second in twice) == kept
+    assert all(torch.equal(first, second) for first, second in twice)
 
 
 @pytest.mark.parametrize(

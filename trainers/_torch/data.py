@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from mlops_spec import bundle
 from trainers._torch.sampling import Shuffled
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trainers._torch.sampling import Dealt
     from trainers._torch.vision import v2
 
-_CACHE_BYTES = 2**30  # decoded pictures kept in memory, per split and data-loading process
+_CACHE_BYTES = 2**30  # decoded pictures of a split kept in memory, by all processes that load it
 
 
 class Pictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -63,9 +63,15 @@ class Pictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             return self._cache[index]
         array = bundle.pixels(self.dataset.content(self.rows[index]), self.how)
         picture = torch.from_numpy(array.copy()).permute(2, 0, 1)
-        if len(self._cache) < self._room:
+        if len(self._cache) < self._room // _processes():
             self._cache[index] = picture
         return picture
+
+
+def _processes() -> int:
+    """How many processes load data side by side; each of them meets all pictures in time."""
+    worker = get_worker_info()
+    return worker.num_workers if worker else 1
 
 
 @contextmanager
