@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import files, secrets
+from mlops_spec import files, secrets, tracking
 from mlops_spec.actions import Context, Outcome
 from mlops_spec.errors import StepError
 
@@ -27,7 +27,13 @@ def run(step: Step, context: Context) -> Outcome:
     Raises:
         StepError: The command failed; carries what it said last.
     """
-    environment, hidden = secrets.resolve(step.payload["environment"])
+    chosen, hidden = secrets.resolve(step.payload["environment"])
+    own = {
+        "PYTHONUNBUFFERED": "1",
+        "MLOPS_SPEC_PARENT": str(os.getpid()),
+        tracking.STEP: context.key,
+    }
+    environment = {**step.variables, **os.environ, **own, **chosen}
     last: deque[str] = deque(maxlen=_LAST_LINES)
     with (context.folder / "log.txt").open("a", encoding="utf-8") as log:
 
@@ -61,10 +67,9 @@ def command(step: Step, context: Context) -> list[str]:
 
 
 def _execute(words: list[str], environment: dict[str, str], heard: Any) -> int:
-    own = {"PYTHONUNBUFFERED": "1", "MLOPS_SPEC_PARENT": str(os.getpid())}
     process = subprocess.Popen(  # noqa: S603 - the command is the plan's, shown before
         words,
-        env={**os.environ, **own, **environment},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from mlops_spec import manifest
 from mlops_spec.bundle import Preprocessing
-from trainers._torch import checkpoints, losses, networks
+from trainers._torch import checkpoints, losses, networks, tracking
 from trainers._torch.classifier import Classifier
 from trainers._torch.data import Pictures, Shuffled, augmentation, channel_statistics, loader
 from trainers._torch.export import export
@@ -34,6 +34,7 @@ def fit(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
     training = spec.training
     assert isinstance(training, Spec)
     assert spec.model is not None
+    assert spec.compute is not None
     assert spec.seed is not None
     _quiet()
     pl.seed_everything(spec.seed, workers=True, verbose=False)
@@ -44,10 +45,13 @@ def fit(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:
     loss = losses.loss(training, learned)
     module = Classifier(network, training, how, loss, spec.seed)
     folder = out_dir / ".checkpoints"
-    _run(module, spec, learned, how, folder)
-    state, metrics = checkpoints.best(folder)
-    module.load_state_dict(state)
-    export(module.judged.cpu().eval(), spec, dataset, how, out_dir)
+    with tracking.tracked(spec, folder) as watchers:
+        callbacks = [*_stopping(training), *watchers, *checkpoints.keepers(folder)]
+        trainer = _trainer(training, spec.compute, callbacks)
+        _run(trainer, module, learned, how, folder)
+        state, metrics = checkpoints.best(folder)
+        module.load_state_dict(state)
+        export(module.judged.cpu().eval(), spec, dataset, how, out_dir)
     shutil.rmtree(folder)
     return metrics
 
@@ -75,7 +79,7 @@ def _by_heart(dataset: Dataset, training: Spec) -> Dataset:
 
 
 def _run(
-    module: Classifier, spec: StepSpec, dataset: Dataset, how: Preprocessing, folder: Path
+    trainer: pl.Trainer, module: Classifier, dataset: Dataset, how: Preprocessing, folder: Path
 ) -> None:
     """Fits, from the last checkpoint if there is one."""
     training = module.spec
@@ -88,8 +92,6 @@ def _run(
     pictures = Pictures(dataset, "train", how, augment)
     judged = Pictures(dataset, "val", how)
     shuffled = Shuffled(len(pictures), module.seed, start.epoch)
-    assert spec.compute is not None
-    trainer = _trainer(training, spec.compute, [*_stopping(training), *checkpoints.keepers(folder)])
     try:
         trainer.fit(
             module,
