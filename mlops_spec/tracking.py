@@ -8,13 +8,16 @@ the outputs of a step stay the same bytes whether somebody watched it or not.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from contextlib import contextmanager
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
+
+from mlops_spec.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,12 +42,13 @@ def variables(database: str, experiment: str) -> dict[str, str]:
     return {URI: uri_of(database), EXPERIMENT: experiment}
 
 
-@contextmanager
+@contextlib.contextmanager
 def only_setup(uri: str, seconds: float = -1) -> Iterator[None]:
     """Holds off others who set up the same sqlite file: MLflow does not.
 
     Raises:
         Timeout: Somebody else was at it all the `seconds`; below 0 there is no limit.
+        StateError: The file can not be written.
     """
     if not uri.startswith(_SQLITE):
         yield
@@ -52,7 +56,18 @@ def only_setup(uri: str, seconds: float = -1) -> Iterator[None]:
     database = _file(uri)
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=seconds):
+        _check(database)
         yield
+
+
+def _check(database: Path) -> None:
+    """Says at once that a file can not be written; MLflow tries for minutes."""
+    try:
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        message = f"{database} can not be written: {error}"
+        raise StateError(message, "restore it from a copy, or look what else uses it") from error
 
 
 def _file(uri: str) -> Path:

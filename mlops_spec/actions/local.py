@@ -28,12 +28,6 @@ def run(step: Step, context: Context) -> Outcome:
         StepError: The command failed; carries what it said last.
     """
     chosen, hidden = secrets.resolve(step.payload["environment"])
-    own = {
-        "PYTHONUNBUFFERED": "1",
-        "MLOPS_SPEC_PARENT": str(os.getpid()),
-        tracking.STEP: context.key,
-    }
-    environment = {**step.variables, **os.environ, **own, **chosen}
     last: deque[str] = deque(maxlen=_LAST_LINES)
     with (context.folder / "log.txt").open("a", encoding="utf-8") as log:
 
@@ -44,7 +38,7 @@ def run(step: Step, context: Context) -> Outcome:
             log.flush()
             context.emit(masked)
 
-        code = _execute(command(step, context), environment, heard)
+        code = _execute(command(step, context), _environment(step, context, chosen), heard)
     if code != 0:
         raise _failure(code, list(last), context)
     summary = files.read_json(context.folder / "out" / "summary.json")
@@ -64,6 +58,12 @@ def command(step: Step, context: Context) -> list[str]:
         for word in step.payload["command"]
     ]
     return [sys.executable if words[0] == "python" else words[0], *words[1:]]
+
+
+def _environment(step: Step, context: Context, chosen: dict[str, str]) -> dict[str, str]:
+    """The variables of a step's process: what a person chose wins, the spec before the shell."""
+    own = {"PYTHONUNBUFFERED": "1", "MLOPS_SPEC_PARENT": str(os.getpid())}
+    return {**step.variables, **os.environ, **own, tracking.STEP: context.key, **chosen}
 
 
 def _execute(words: list[str], environment: dict[str, str], heard: Any) -> int:

@@ -81,7 +81,7 @@ class Notes:
         self.path, self.attempt = path, uuid.uuid4().hex
         # Of an epoch: when it was over, in milliseconds, and its metrics by name
         self.epochs: dict[int, tuple[int, dict[str, float]]] = {}
-        with contextlib.suppress(FileNotFoundError, StateError):  # damaged: it is another run
+        with contextlib.suppress(FileNotFoundError, StateError, KeyError):  # another run
             known = files.read_json(path)
             self.attempt = known["attempt"]
             self.epochs = {epoch: (when, metrics) for epoch, when, metrics in known["epochs"]}
