@@ -280,8 +280,12 @@ def test_curves_are_read_while_the_training_runs(uri, data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("known", [0, 2], ids=["before MLflow knew it", "after"])
-def test_killed_and_continued_is_one_run_with_each_epoch_once(known, uri, data, tmp_path):
+@pytest.mark.parametrize(
+    ("known", "damaged"),
+    [(0, False), (2, False), (2, True)],
+    ids=["before MLflow knew it", "after", "with a damaged checkpoint"],
+)
+def test_killed_and_continued_is_one_run_with_each_epoch_once(known, damaged, uri, data, tmp_path):
     process = start(settings(**ENDLESS), data, tmp_path / "out")
     if known:
         wait_for(uri, known, process)
@@ -289,13 +293,16 @@ def test_killed_and_continued_is_one_run_with_each_epoch_once(known, uri, data, 
         list(lines_until(process, "epoch 2/"))
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    notes = files.read_json(tmp_path / "out" / ".checkpoints" / "tracking.json")
+    folder = tmp_path / "out" / ".checkpoints"
+    if damaged:  # training starts again from nothing
+        files.write_text(folder / "last.ckpt", "half of it")
+    notes = files.read_json(folder / "tracking.json")
     last = notes["epochs"][-1][0] + 3
     finish(settings(**ENDLESS | {"epochs": last}), data, tmp_path / "out")
     (run,) = runs(uri)
     assert run.info.status == "FINISHED"
     assert epochs(uri, run) == [*range(1, last + 1)]
-    assert not (tmp_path / "out" / ".checkpoints").exists()
+    assert not folder.exists()
 
 
 @pytest.mark.slow
