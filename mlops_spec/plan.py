@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_spec import files, kinds, reasons
+from mlops_spec import files, kinds, reasons, tracking
 from mlops_spec.errors import StateError
 from mlops_spec.facts import MODELS
 from mlops_spec.spec import LocalWorkspace
@@ -34,6 +34,8 @@ class Step:
         needs: The steps whose outputs it reads.
         code: The modules that do the work; their digests are part of the key.
         drift: Why the world no longer matches a finished result; empty when it does.
+        variables: Of its process's environment, unless a person set them: what is no part of the
+            key, since it changes nothing about what the step makes.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Step:
     needs: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
     drift: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -193,10 +196,18 @@ def train_step(spec: Spec, weights: Pretrained | None) -> Step:
     arguments = ["--data", "${{data}}"]
     if weights:
         arguments += ["--weights", "${{weights}}", "--weights-digest", weights.digest]
-    step = local(spec, "train", arguments, part, needs=("data",), code=code)
+    more = {"needs": ("data",), "code": code, "variables": _tracking(spec)}
+    step = local(spec, "train", arguments, part, **more)
     if weights:
         step.payload["inputs"] = {"weights": weights.path}
     return step
+
+
+def _tracking(spec: Spec) -> dict[str, str]:
+    """Where a training on this machine writes its curves; a job of Azure ML is told by Azure ML."""
+    if not isinstance(spec.workspace, LocalWorkspace):
+        return {}
+    return tracking.variables(spec.workspace.database, spec.registered_model)
 
 
 def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -> Iterator[Step]:

@@ -9,15 +9,12 @@ against MLflow's documented tables; a test holds the two views against each othe
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import shutil
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
+from mlops_spec import tracking
 from mlops_spec.errors import StateError
 
 if TYPE_CHECKING:
@@ -25,9 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 CHAMPION = "champion"
-_TRAIN, _BASELINE, _DIGEST = "mlops_spec.train", "mlops_spec.baseline", "mlops_spec.digest"
+_TRAIN, _BASELINE, _DIGEST = tracking.TRAIN, "mlops_spec.baseline", "mlops_spec.digest"
 
 
 @dataclass(frozen=True)
@@ -131,11 +129,9 @@ def register(candidate: Candidate, database: Path, models: Path) -> Version:
         database: MLflow's sqlite file, made when absent.
         models: Where the registry keeps its own copies of bundles.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlops_spec import bundle
 
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{database}.lock"):  # MLflow's own set-up of a new database is not safe for two
+    with tracking.only_setup(tracking.uri_of(database)):
         digest = bundle.digest(candidate.bundle)
         path = _store(candidate, _home(models, candidate.model, digest))
         known = {v.digest: v.version for v in read(database, models, candidate.model)}
@@ -164,12 +160,8 @@ def _store(candidate: Candidate, path: Path) -> Path:
 
 def _record(candidate: Candidate, database: Path, path: Path, known: int | None) -> int:
     """Makes the version, unless it is `known`, and champion; returns its number."""
-    from mlflow import MlflowClient
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    uri = f"sqlite:///{database.resolve()}"
-    client = MlflowClient(uri, uri)
-    version = known or _create(client, candidate, database.parent / "artifacts", path)
+    client = tracking.client(tracking.uri_of(database.resolve()))
+    version = known or _create(client, candidate, path)
     # A model that is known may have beaten another champion this time.
     tags = {_TRAIN: candidate.train, _BASELINE: str(candidate.baseline)}
     for key, value in tags.items() if known else ():
@@ -178,7 +170,7 @@ def _record(candidate: Candidate, database: Path, path: Path, known: int | None)
     return version
 
 
-def _create(client: MlflowClient, candidate: Candidate, artifacts: Path, path: Path) -> int:
+def _create(client: MlflowClient, candidate: Candidate, path: Path) -> int:
     from mlflow.exceptions import MlflowException
 
     from mlops_spec import bundle
@@ -188,35 +180,43 @@ def _create(client: MlflowClient, candidate: Candidate, artifacts: Path, path: P
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    tags = {
-        _TRAIN: candidate.train,
-        _BASELINE: str(candidate.baseline),
-        _DIGEST: bundle.digest(path),
-    }
-    run = _track(client, candidate, artifacts)
+    digest = bundle.digest(path)
+    tags = {_TRAIN: candidate.train, _BASELINE: str(candidate.baseline), _DIGEST: digest}
+    run = _track(client, candidate, digest)
     source = path.resolve().as_uri()
     return int(client.create_model_version(candidate.model, source, run, tags=tags).version)
 
 
-def _track(client: MlflowClient, candidate: Candidate, artifacts: Path) -> str:
-    """One MLflow run with parameters, metrics and the report; returns its id."""
-    from mlflow.entities import Metric, Param
+def _track(client: MlflowClient, candidate: Candidate, digest: str) -> str:
+    """Completes the run that a model was trained in, or makes one; returns its id."""
+    from mlflow.entities import Metric, RunTag
 
     from mlops_spec import bundle
     from mlops_spec.spec import leaves
 
-    experiment = client.get_experiment_by_name(candidate.model)
-    experiment_id = (
-        experiment.experiment_id
-        if experiment
-        else client.create_experiment(candidate.model, artifacts.resolve().as_uri())
-    )
-    run = client.create_run(experiment_id)
+    run = _trained_in(client, candidate, digest)
+    if run is None:
+        experiment = tracking.experiment(client, candidate.model)
+        run = client.create_run(experiment, tags={_TRAIN: candidate.train})
+    run_id = str(run.info.run_id)
+    tracking.log_parameters(client, run, dict(leaves(bundle.read(candidate.bundle).spec)))
     client.log_batch(
-        run.info.run_id,
+        run_id,
         metrics=[Metric(k, v, run.info.start_time, 0) for k, v in candidate.metrics.items()],
-        params=[Param(k, str(v)) for k, v in leaves(bundle.read(candidate.bundle).spec)],
+        tags=[RunTag(_DIGEST, digest)],
     )
-    client.log_artifact(run.info.run_id, str(candidate.evaluation / "report.html"))
-    client.set_terminated(run.info.run_id)
-    return str(run.info.run_id)
+    client.log_artifact(run_id, str(candidate.evaluation / "report.html"))
+    if run.info.status != "FINISHED":
+        client.set_terminated(run_id)
+    return run_id
+
+
+def _trained_in(client: MlflowClient, candidate: Candidate, digest: str) -> Run | None:
+    """The last run of a training step that did not fail and did not bring forth another model.
+
+    The same step may have been performed more than once, with other weights each time.
+    """
+    everywhere = [one.experiment_id for one in client.search_experiments()]
+    wanted = f"tags.`{_TRAIN}` = '{candidate.train}' AND attributes.status != 'FAILED'"
+    found = client.search_runs(everywhere, wanted)  # the last one first
+    return next((run for run in found if run.data.tags.get(_DIGEST, digest) == digest), None)

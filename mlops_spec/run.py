@@ -237,7 +237,7 @@ def _act(planned: Planned, emit: Callable[[str], None]) -> Outcome:
     folder = store.begin(planned)
     inputs = {need: store.outputs(key) for need, key in planned.needs.items()}
     action = actions.find(planned.step.action)
-    return action(planned.step, actions.Context(folder, inputs, emit))
+    return action(planned.step, actions.Context(folder, inputs, emit, planned.key))
 
 
 def _record(planned: Planned, outcome: Outcome, seconds: float) -> Record:

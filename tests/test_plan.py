@@ -91,6 +91,18 @@ def test_every_placeholder_of_a_command_can_be_filled():
         assert {"spec", "out"} <= named <= {"spec", "out", *planned.step.needs}
 
 
+def test_the_place_of_the_database_is_told_to_training_and_no_part_of_its_key():
+    here, there = (plan_of(f"workspace.database={path}") for path in ("a.db", "/b/c.db"))
+    (one,) = [planned for planned in here.steps if planned.step.variables]
+    (other,) = [planned for planned in there.steps if planned.step.variables]
+    assert one.step.id == "train"
+    assert one.key == other.key
+    assert one.step.payload == other.step.payload
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
+    assert [one.step.variables[name] for name in names] == ["sqlite:///a.db", "digits"]
+    assert [other.step.variables[name] for name in names] == ["sqlite:////b/c.db", "digits"]
+
+
 def test_every_step_comes_after_what_it_needs():
     seen = set()
     for planned in plan_of("benchmark=majority", versions=(CHAMPION,)).steps:

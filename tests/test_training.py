@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,40 @@ def test_an_epoch_s_line_says_how_fast_and_how_long(quickstart: Project) -> None
     assert [re.search(pattern, line)[1] for line in lines] == [str(i + 1) for i in range(16)]
 
 
+def test_one_run_of_mlflow_has_parameters_curves_metrics_and_report(quickstart: Project) -> None:
+    """In a process of its own: MLflow's tables warn, and `quickstart` is not where we are."""
+    code = """if True:
+        import json, sys
+        from mlflow import MlflowClient
+        mlflow = MlflowClient(sys.argv[1])
+        (run,) = mlflow.search_runs([e.experiment_id for e in mlflow.search_experiments()])
+        curve = mlflow.get_metric_history(run.info.run_id, "val_accuracy")
+        print(json.dumps({
+            "experiment": mlflow.get_experiment(run.info.experiment_id).name,
+            "status": run.info.status,
+            "version": mlflow.get_model_version("digits", "1").run_id == run.info.run_id,
+            "epochs": [metric.step for metric in curve],
+            "lr": run.data.params["training.lr"],
+            "accuracy": run.data.metrics["accuracy"],
+            "files": [one.path for one in mlflow.list_artifacts(run.info.run_id)],
+        }))
+    """
+    command = [sys.executable, "-c", code, "sqlite:///.mlops/mlflow.db"]
+    answer = subprocess.run(
+        command, cwd=quickstart.path, capture_output=True, text=True, check=True
+    )
+    metrics = files.read_json(outputs(quickstart, "evaluate") / "metrics.json")
+    assert json.loads(answer.stdout) == {
+        "experiment": "digits",
+        "status": "FINISHED",
+        "version": True,
+        "epochs": [*range(1, 17)],
+        "lr": "0.01",
+        "accuracy": metrics["accuracy"],
+        "files": ["report.html"],
+    }
+
+
 def test_only_training_imports_torch(quickstart: Project, tmp_path) -> None:
     """Steps are repeated with an import hook that refuses torch to all but one of them."""
     hook = "import sys\nclass No:\n    def find_spec(self, name, *_):\n"
@@ -107,8 +142,6 @@ def test_only_training_imports_torch(quickstart: Project, tmp_path) -> None:
 def test_killed_training_continues_from_its_checkpoint(tmp_path) -> None:
     project = Project(tmp_path)
     words = ("+experiment=quickstart", "training.epochs=6", "evaluation.gate.min_accuracy=0.0")
-    import sys
-
     process = subprocess.Popen(
         [sys.executable, "-m", "mlops_spec", *words],
         cwd=tmp_path,

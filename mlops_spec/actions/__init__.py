@@ -26,11 +26,13 @@ class Context:
         folder: The step's own folder, with its recorded `spec.json`; outputs go to `folder/out`.
         inputs: Outputs of the steps it needs, by id.
         emit: Called with each line of progress.
+        key: The step's key.
     """
 
     folder: Path
     inputs: Mapping[str, Path]
     emit: Callable[[str], None]
+    key: str
 
 
 @dataclass(frozen=True)

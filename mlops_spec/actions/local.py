@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import files, secrets
+from mlops_spec import files, secrets, tracking
 from mlops_spec.actions import Context, Outcome
 from mlops_spec.errors import StepError
 
@@ -27,7 +27,7 @@ def run(step: Step, context: Context) -> Outcome:
     Raises:
         StepError: The command failed; carries what it said last.
     """
-    environment, hidden = secrets.resolve(step.payload["environment"])
+    chosen, hidden = secrets.resolve(step.payload["environment"])
     last: deque[str] = deque(maxlen=_LAST_LINES)
     with (context.folder / "log.txt").open("a", encoding="utf-8") as log:
 
@@ -38,7 +38,7 @@ def run(step: Step, context: Context) -> Outcome:
             log.flush()
             context.emit(masked)
 
-        code = _execute(command(step, context), environment, heard)
+        code = _execute(command(step, context), _environment(step, context, chosen), heard)
     if code != 0:
         raise _failure(code, list(last), context)
     summary = files.read_json(context.folder / "out" / "summary.json")
@@ -61,11 +61,16 @@ def command(step: Step, context: Context) -> list[str]:
     return [sys.executable if words[0] == "python" else words[0], *words[1:]]
 
 
-def _execute(words: list[str], environment: dict[str, str], heard: Any) -> int:
+def _environment(step: Step, context: Context, chosen: dict[str, str]) -> dict[str, str]:
+    """The variables of a step's process: what a person chose wins, the spec before the shell."""
     own = {"PYTHONUNBUFFERED": "1", "MLOPS_SPEC_PARENT": str(os.getpid())}
+    return {**step.variables, **os.environ, **own, tracking.STEP: context.key, **chosen}
+
+
+def _execute(words: list[str], environment: dict[str, str], heard: Any) -> int:
     process = subprocess.Popen(  # noqa: S603 - the command is the plan's, shown before
         words,
-        env={**os.environ, **own, **environment},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -15,7 +15,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from mlops_spec import bundle, manifest
 from mlops_spec.bundle import Preprocessing
 from mlops_spec.rows import Rows
-from trainers._torch import augment, backbones, checkpoints, losses, networks, weights
+from trainers._torch import augment, backbones, checkpoints, losses, networks, tracking, weights
 from trainers._torch.classifier import Classifier
 from trainers._torch.data import Pictures, channel_statistics, loader
 from trainers._torch.export import export
@@ -50,13 +50,15 @@ def fit(
     loss = losses.loss(training, learned)
     module = Classifier(network, training, how, loss, spec.seed)
     folder = out_dir / ".checkpoints"
-    trainer = _trainer(training, spec.compute, [*_stopping(training), *checkpoints.keepers(folder)])
-    _run(trainer, module, learned, how, out_dir)
-    if not trainer.is_global_zero:
-        return {}
-    state, metrics = checkpoints.best(folder)
-    module.load_state_dict(state)
-    export(module.judged.cpu().eval(), spec, dataset, how, out_dir)
+    with tracking.tracked(spec, folder) as watchers:
+        callbacks = [*_stopping(training), *watchers, *checkpoints.keepers(folder)]
+        trainer = _trainer(training, spec.compute, callbacks)
+        _run(trainer, module, learned, how, out_dir)
+        if not trainer.is_global_zero:
+            return {}
+        state, metrics = checkpoints.best(folder)
+        module.load_state_dict(state)
+        export(module.judged.cpu().eval(), spec, dataset, how, out_dir)
     shutil.rmtree(folder)
     return metrics
 

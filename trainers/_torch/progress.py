@@ -21,6 +21,16 @@ class Lines(Callback):
         self.images = 0
         self.learned = 0.0
 
+    @property
+    def images_per_second(self) -> float:
+        """How fast this epoch learned."""
+        return self.images / (self.learned - self.began[-1])
+
+    @property
+    def seconds(self) -> float:
+        """How long this epoch has been going on, validation included."""
+        return time.monotonic() - self.began[-1]
+
     def on_train_epoch_start(self, *_: Any) -> None:
         """An epoch begins."""
         self.began.append(time.monotonic())
@@ -45,7 +55,7 @@ class Lines(Callback):
             f"  val_accuracy {float(shown['val_accuracy']):.4f}"
             f"  val_loss {float(shown['val_loss']):.4f}"
             f"  train_loss {float(shown['train_loss']):.4f}"
-            f"  {self.images / (self.learned - self.began[-1]):.0f} images/s"
+            f"  {self.images_per_second:.0f} images/s"
             f"  {duration((last - epoch) * each)} left",
             flush=True,
         )

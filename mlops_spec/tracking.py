@@ -1,0 +1,103 @@
+"""MLflow's runs: a model's parameters, its curves while it trains, and how it was judged, in one.
+
+Where they go is what MLflow's own environment variables say, as in a job of Azure ML. The engine
+sets them for training on this machine; the run is found again when the model is registered by a
+tag, the key of the training step: the registry knows it anyway, it outlives the step's folder, and
+the outputs of a step stay the same bytes whether somebody watched it or not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from mlops_spec.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+URI, EXPERIMENT, RUN = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"
+STEP = "MLOPS_SPEC_STEP"  # tells a process which step it performs: its key
+TRAIN = "mlops_spec.train"  # tag: key of the step that trained the model
+_SQLITE = "sqlite:///"
+_MOST_PARAMETERS = 100  # that MLflow takes at once
+
+
+def uri_of(database: Path | str) -> str:
+    """What MLflow calls a sqlite file."""
+    return f"{_SQLITE}{database}"
+
+
+def variables(database: str, experiment: str) -> dict[str, str]:
+    """Environment variables that send what a process tracks to a sqlite file."""
+    return {URI: uri_of(database), EXPERIMENT: experiment}
+
+
+@contextlib.contextmanager
+def only_setup(uri: str, seconds: float = -1) -> Iterator[None]:
+    """Holds off others who set up the same sqlite file: MLflow does not.
+
+    Raises:
+        Timeout: Somebody else was at it all the `seconds`; below 0 there is no limit.
+        StateError: The file can not be written.
+    """
+    if not uri.startswith(_SQLITE):
+        yield
+        return
+    database = _file(uri)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock", timeout=seconds):
+        _check(database)
+        yield
+
+
+def _check(database: Path) -> None:
+    """Says at once that a file can not be written; MLflow tries for minutes."""
+    try:
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        message = f"{database} can not be written: {error}"
+        raise StateError(message, "restore it from a copy, or look what else uses it") from error
+
+
+def _file(uri: str) -> Path:
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0])
+
+
+def client(uri: str, level: int = logging.WARNING) -> MlflowClient:
+    """MLflow's client; what is below `level` it keeps to itself."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(level)
+    return MlflowClient(uri, uri)
+
+
+def experiment(mlflow: MlflowClient, name: str) -> str:
+    """The id of an experiment, which is made when absent."""
+    known = mlflow.get_experiment_by_name(name)
+    if known:
+        return str(known.experiment_id)
+    uri = str(mlflow.tracking_uri)
+    # Beside the sqlite file, not in the folder that somebody happens to be in
+    place = (_file(uri).parent / "artifacts").resolve().as_uri() if _SQLITE in uri else None
+    return str(mlflow.create_experiment(name, place))
+
+
+def log_parameters(mlflow: MlflowClient, run: Run, parameters: Mapping[str, object]) -> None:
+    """Adds the parameters that a run does not have yet."""
+    from mlflow.entities import Param
+
+    new = [Param(k, str(v)) for k, v in parameters.items() if k not in run.data.params]
+    for first in range(0, len(new), _MOST_PARAMETERS):
+        mlflow.log_batch(run.info.run_id, params=new[first : first + _MOST_PARAMETERS])
