@@ -45,6 +45,13 @@ class Debug(Section):
     one_batch: bool
 
 
+class Find(Section):
+    """What is found out before the first epoch instead of being given."""
+
+    lr: bool
+    batch_size: bool
+
+
 class Augment(Section):
     """Random changes of the training images."""
 
@@ -87,5 +94,7 @@ class Spec(OpenSection):
     precision: Literal["32-true", "bf16-mixed"]
     workers: Annotated[Int, Field(ge=0)]
     deterministic: bool
+    find: Find
+    compile: bool
     debug: Debug
     augment: Augment

@@ -64,6 +64,8 @@ def _together(training: Spec, processes: int) -> Iterator[tuple[str, str]]:
     if training.batch_size % processes:
         what = f"should be a multiple of the {processes} devices that share each batch"
         yield "training.batch_size", what
+    if processes > 1 and (training.find.lr or training.find.batch_size):
+        yield "training.find", "is for one device: compute.devices=1"
     if processes > 1 and training.debug.overfit_batches:
         yield "training.debug.overfit_batches", "is for one device: compute.devices=1"
 

@@ -30,6 +30,9 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network, self.spec, self.loss, self.seed = network, spec, loss, seed
+        # A function and no module: the weights stay where they are, under their own names.
+        self.logits_of = torch.compile(network.forward) if spec.compile else network.forward
+        self.searching = False  # for a learning rate: that the loss grows without end is no fault
         self.average = average_of(network) if spec.ema else None
         self.mixing = Mixing(spec.augment, network.classes)
         self.judgement: (
@@ -62,8 +65,8 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: list[torch.Tensor], index: int) -> torch.Tensor:
         """The loss of one batch."""
         images, targets = self.mixing(self.normalised(batch[0]), batch[1])
-        loss: torch.Tensor = self.loss(self.network(images), targets)
-        if not torch.isfinite(loss):
+        loss: torch.Tensor = self.loss(self.logits_of(images), targets)
+        if not (self.searching or torch.isfinite(loss)):
             self._diverged(f"the loss of batch {index + 1}", loss)
         self.log(
             "train_loss",

@@ -15,7 +15,16 @@ from pytorch_lightning.strategies import DDPStrategy
 from mlops_spec import bundle, manifest
 from mlops_spec.bundle import Preprocessing
 from mlops_spec.rows import Rows
-from trainers._torch import augment, backbones, checkpoints, losses, networks, tracking, weights
+from trainers._torch import (
+    augment,
+    backbones,
+    checkpoints,
+    losses,
+    networks,
+    tracking,
+    tuning,
+    weights,
+)
 from trainers._torch.classifier import Classifier
 from trainers._torch.data import Pictures, channel_statistics, loader
 from trainers._torch.export import export
@@ -58,7 +67,8 @@ def fit(
             return {}
         state, metrics = checkpoints.best(folder)
         module.load_state_dict(state)
-        export(module.judged.cpu().eval(), spec, dataset, how, out_dir)
+        made = spec.model_copy(update={"training": module.spec})  # with what was found
+        export(module.judged.cpu().eval(), made, dataset, how, out_dir)
     shutil.rmtree(folder)
     return metrics
 
@@ -114,24 +124,26 @@ def _run(
     training, folder = module.spec, out_dir / ".checkpoints"
     part = Part(trainer.global_rank, trainer.world_size)
     start = checkpoints.start(folder, training.epochs, leader=part.rank == 0)
-    if start.done:
-        return
     pictures, judged = Pictures(dataset, "train", how), Pictures(dataset, "val", how)
     if not training.debug.overfit_batches:
         pictures.augment = augment.of_one(training.augment, how.input_size)
-        if part.rank == 0:
-            augment.write_sheet(pictures, module.mixing, out_dir / bundle.SHEET)
+    module.spec = training = tuning.found(module, pictures, trainer, folder / "found.json")
+    if start.done:
+        return
+    if pictures.augment and part.rank == 0:
+        augment.write_sheet(pictures, module.mixing, out_dir / bundle.SHEET)
     weights = losses.rarity(pictures.targets) if training.sampler == "balanced" else None
     shuffled = Shuffled(len(pictures), module.seed, start.epoch, part, weights)
     size = training.batch_size // part.of
     try:
-        trainer.fit(
-            module,
-            loader(pictures, size, training.workers, shuffled),
-            loader(judged, size, training.workers, Dealt(len(judged), part)),
-            ckpt_path=str(start.path) if start.path else None,
-            weights_only=True,
-        )
+        with tuning.explained(training, pictures):
+            trainer.fit(
+                module,
+                loader(pictures, size, training.workers, shuffled),
+                loader(judged, size, training.workers, Dealt(len(judged), part)),
+                ckpt_path=str(start.path) if start.path else None,
+                weights_only=True,
+            )
     except SystemExit:  # what Lightning makes of Ctrl-C and SIGTERM
         raise KeyboardInterrupt from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from pytorch_lightning.utilities.memory import is_oom_error
 from torch import nn
 
 from mlops_spec.errors import StepError
@@ -43,8 +44,11 @@ def build(spec: ModelSpec, backbone: nn.Module, classes: int) -> Network:
     side = spec.input_size
     try:
         with torch.no_grad():
-            features = backbone.eval()(torch.zeros(2, spec.channels, side, side)).shape[1]
+            features = backbone.eval()(torch.zeros(1, spec.channels, side, side)).shape[1]
     except (RuntimeError, AssertionError, ValueError) as error:
+        if is_oom_error(error):
+            message = f"out of memory with a single image of {side} x {side} pixels"
+            raise StepError(message, "make model.input_size smaller") from error
         message = f"{spec.backbone} does not take pictures of {side} x {side} pixels: {error}"
         raise StepError(message, "change model.input_size (and model.resize)") from error
     return Network(backbone, head(features, classes, spec.head))
