@@ -142,7 +142,7 @@ def place(folder, value, data):
     path = folder / value
     if path.suffix:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_text("path,label\n")
     else:
         for part in ("train", "val", "test"):
             (path / (data.get(part) or "")).mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from mlops_spec.errors import StepError
 from mlops_spec.rows import SPLITS
-from trainers.datasets._photographs import Candidate, Labelled, draw, group_in, manifest_of, name_of
+from trainers.datasets._photographs import (
+    Candidate,
+    Labelled,
+    combined,
+    draw,
+    group_in,
+    manifest_of,
+    name_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,6 +50,7 @@ def prepare(layout: Layout, root: Path, out_dir: Path) -> manifest.Dataset:
 def _candidate(layout: Layout, root: Path, split: str, path: Path) -> Candidate:
     top = getattr(layout, split) or ""
     label = path.relative_to(root / top).parts[0]
+    label = combined([label]) if layout.multi_label else label
     open_split = split == "train" and len(given_splits(layout)) < 2  # noqa: PLR2004 - val, test
     group = group_in(layout, name_of(path, root))
     return Candidate(path, label, None if open_split else split, group)

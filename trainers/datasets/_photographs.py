@@ -113,11 +113,12 @@ def combined(labels: Iterable[str]) -> str:
     Raises:
         StepError: One of them can not be told from several.
     """
-    for label in labels:
+    found = sorted({*labels})
+    for label in found:
         if SEPARATOR in label:
             message = f"the class {label!r} has the character that separates classes, {SEPARATOR}"
             raise StepError(message, "rename the class")
-    return SEPARATOR.join(sorted({*labels}))
+    return SEPARATOR.join(found)
 
 
 def manifest_of(

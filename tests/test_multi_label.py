@@ -1,0 +1,329 @@
+"""Images with several labels or none, from the table to the service's answer."""
+
+import csv
+import io
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_bundle
+import torch
+from PIL import Image
+from sklearn import metrics as sklearn_metrics
+from small_training import settings
+from test_folder_dataset import spec as folder_spec
+from test_local_target import ask, free_port
+from test_table_dataset import spec as table_spec
+from toyproject import Project
+
+from mlops_spec import bundle, evaluation, files, manifest
+from mlops_spec.errors import MlopsError, StepError
+from mlops_spec.metrics import Scores, average_precision, measure, mistakes, per_class
+from mlops_spec.rows import Row, Rows
+from mlops_spec.splits import multi_stratified
+from trainers._torch import losses
+from trainers.datasets import folder, table
+
+COLORS = {"red": 0, "green": 1, "blue": 2}
+COMBINATIONS = ("", "red", "green", "blue", "green|red", "blue|red", "blue|green", "blue|green|red")
+
+
+def picture(label: str, number: int) -> bytes:
+    """Stripes of each of the colours; no two are alike."""
+    chance = np.random.default_rng([number, len(label)])
+    array = chance.integers(0, 90, (16, 16, 3))
+    for name in filter(None, label.split("|")):
+        array[:, COLORS[name] * 5 : COLORS[name] * 5 + 5, COLORS[name]] += 150
+    content = io.BytesIO()
+    Image.fromarray(array.astype(np.uint8)).save(content, "PNG")
+    return content.getvalue()
+
+
+def written(folder_: Path, each: int = 10) -> Path:
+    """A CSV file with each combination so many times."""
+    with (folder_ / "photos.csv").open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(("path", "label"))
+        for number in range(each * len(COMBINATIONS)):
+            label = COMBINATIONS[number % len(COMBINATIONS)]
+            files.write_bytes(folder_ / f"{number}.png", picture(label, number))
+            writer.writerow((f"{number}.png", " | ".join(reversed(label.split("|")))))
+    return folder_ / "photos.csv"
+
+
+def table_of(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(file.read_text("utf-8").splitlines()))
+
+
+LOOSE = {"near_duplicates": "ignore", "leaks": "ignore", "near_distance": 0, "conflicts": "ignore"}
+
+
+def prepared(file: Path, out: Path) -> manifest.Dataset:
+    base = table_spec(file)
+    checks = base.checks.model_copy(update=LOOSE)
+    columns = base.columns.model_copy(
+        update={"path": "path", "label": "label", "split": None, "group": None}
+    )
+    changes = {"columns": columns, "checks": checks, "multi_label": True, "root": None}
+    return table.prepare(base.model_copy(update=changes), out)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return prepared(written(tmp_path), tmp_path / "out")
+
+
+def test_a_table_s_labels_are_sets_in_a_fixed_order(dataset, tmp_path) -> None:
+    assert dataset.classes == ("blue", "green", "red")
+    assert {row.label for row in dataset.rows} == {*COMBINATIONS}
+    again = manifest.read(tmp_path / "out")
+    assert again == dataset
+    assert again.multi_label
+    row = next(row for row in dataset.rows if row.label == "blue|red")
+    assert dataset.labels(row) == ["blue", "red"]
+
+
+def test_targets_are_zeros_and_ones_by_class(dataset) -> None:
+    rows = dataset.split("train")
+    for row, target in zip(rows, dataset.targets(rows), strict=True):
+        assert target.tolist() == [float(name in row.label) for name in dataset.classes]
+
+
+def test_an_image_counts_for_each_of_its_labels(dataset) -> None:
+    counts = [manifest.counts(dataset, split) for split in manifest.SPLITS]
+    assert {sum(found[name] for found in counts) for name in dataset.classes} == {40}
+    assert all(0.15 * 40 < counts[2][name] < 0.25 * 40 for name in dataset.classes)
+
+
+def test_labels_in_lists_are_the_same_data_set(dataset, tmp_path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = table_of(tmp_path / "photos.csv")
+    lists = [[part.strip() for part in row["label"].split("|") if part.strip()] for row in rows]
+    paths = [row["path"] for row in rows]
+    parquet.write_table(pa.table({"path": paths, "label": lists}), tmp_path / "p.parquet")
+    assert prepared(tmp_path / "p.parquet", tmp_path / "again").digest == dataset.digest
+    lists[3] = ["red|green"]
+    parquet.write_table(pa.table({"path": paths, "label": lists}), tmp_path / "p.parquet")
+    with pytest.raises(StepError, match="the character that separates values"):
+        prepared(tmp_path / "p.parquet", tmp_path / "bad")
+
+
+def in_folders(root: Path, **labels: tuple[str, ...]) -> Path:
+    for number, (name, classes) in enumerate(labels.items()):
+        for place in classes:
+            files.write_bytes(root / place / f"{name}.png", picture("red", number))
+    return root
+
+
+def several(root: Path, out: Path, **changes) -> manifest.Dataset:
+    base = folder_spec(root, **changes)
+    checks = base.checks.model_copy(update=LOOSE)
+    return folder.prepare(base.model_copy(update={"multi_label": True, "checks": checks}), out)
+
+
+def test_a_picture_in_several_class_folders_has_all_their_classes(tmp_path) -> None:
+    pictures = {f"a{i}": ("cat",) for i in range(9)} | {f"b{i}": ("dog",) for i in range(9)}
+    pictures |= {f"c{i}": ("cat", "dog") for i in range(9)}
+    dataset = several(in_folders(tmp_path / "root", **pictures), tmp_path / "out")
+    assert Counter(row.label for row in dataset.rows) == {"cat": 9, "dog": 9, "cat|dog": 9}
+    assert not manifest.summary(tmp_path / "out")["findings"]
+
+
+def test_a_picture_in_two_splits_stays_a_leak(tmp_path) -> None:
+    pictures = {
+        f"{s}{c}{i}": (f"{s}/{c}",) for s in ("train", "test") for c in "xy" for i in range(5)
+    }
+    root = in_folders(tmp_path / "root", **pictures)
+    (root / "test" / "x" / "copy.png").write_bytes(
+        (root / "train" / "y" / "trainy0.png").read_bytes()
+    )
+    several(root, tmp_path / "out", train="train", test="test")
+    checks = {finding["check"] for finding in manifest.summary(tmp_path / "out")["findings"]}
+    assert "leaks" in checks
+
+
+def test_a_class_with_the_separator_in_its_name_is_refused(tmp_path) -> None:
+    root = in_folders(tmp_path / "root", a=("cat|dog",), b=("dog",))
+    with pytest.raises(StepError, match="has the character that separates classes"):
+        several(root, tmp_path / "out")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_label_is_split_in_the_same_proportions(seed) -> None:
+    chance = np.random.default_rng(seed)
+    rates = [0.5, 0.3, 0.1, 0.04]
+    labels = [[f"l{k}" for k, p in enumerate(rates) if chance.random() < p] for _ in range(1000)]
+    shares = {"test": 0.2, "val": 0.1}
+    found = multi_stratified(labels, shares, seed, range(1000))
+    assert Counter(found)["test"] == pytest.approx(200, abs=3)
+    assert Counter(found)["val"] == pytest.approx(100, abs=3)
+    for k in range(4):
+        holders = [split for split, each in zip(found, labels, strict=True) if f"l{k}" in each]
+        for split, share in shares.items():
+            assert holders.count(split) == pytest.approx(share * len(holders), abs=2)
+    assert found == multi_stratified(labels, shares, seed, range(1000))
+    assert found != multi_stratified(labels, shares, seed + 1, range(1000))
+
+
+def test_what_belongs_together_is_not_divided() -> None:
+    labels = [["a"], ["b"], ["a", "b"], []] * 30
+    groups = [i // 3 for i in range(120)]
+    found = multi_stratified(labels, {"test": 0.3, "val": 0.2}, 0, groups)
+    assert all(len({found[i] for i in range(g * 3, g * 3 + 3)}) == 1 for g in range(40))
+    assert 0.2 < found.count("test") / 120 < 0.4
+
+
+def scores(seed: int, images: int = 60) -> Scores:
+    chance = np.random.default_rng(seed)
+    labels, targets = ("a", "b", "c"), (chance.random((images, 3)) < (0.5, 0.3, 0.1)).astype(float)
+    probabilities = (chance.random((images, 3)) + targets * 0.4).clip(0, 1).round(1)  # with ties
+    names = ["|".join(np.array(labels)[each > 0]) for each in targets]
+    rows = Rows.of(Row(f"{i}.png", name, "test", str(i)) for i, name in enumerate(names))
+    return Scores(rows, labels, targets, probabilities)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_metrics_are_those_of_their_definitions(seed) -> None:
+    drawn = scores(seed)
+    true, said = drawn.targets.astype(bool), drawn.probabilities >= 0.5
+    found = measure(drawn)
+    assert found["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(true, said))
+    for name in ("micro", "macro"):
+        expected = sklearn_metrics.f1_score(true, said, average=name, zero_division=0)
+        assert found[f"{name}_f1"] == pytest.approx(expected)
+    each = [
+        sklearn_metrics.average_precision_score(t, p)
+        for t, p in zip(true.T, drawn.probabilities.T, strict=True)
+    ]
+    assert found["mean_average_precision"] == pytest.approx(np.mean(each))
+    p = np.where(true, drawn.probabilities, 1 - drawn.probabilities).clip(1e-15)
+    assert found["log_loss"] == pytest.approx(-np.log(p).mean())
+    expected = sklearn_metrics.precision_recall_fscore_support(true, said, zero_division=0)
+    mine = per_class(drawn)
+    np.testing.assert_allclose([mine.precision, mine.recall, mine.f1, mine.images], expected)
+
+
+def test_a_class_that_no_image_has_has_no_precision() -> None:
+    assert average_precision(np.zeros(3, bool), np.array([0.1, 0.2, 0.3])) == 0
+
+
+def test_mistakes_come_by_their_least_sure_label() -> None:
+    rows = Rows.of(Row(f"{i}.png", "a", "test", str(i)) for i in range(3))
+    targets = np.array([[1.0, 0.0]] * 3)
+    sure = np.array([[0.9, 0.9], [0.6, 0.55], [0.9, 0.1]])
+    assert mistakes(Scores(rows, ("a", "b"), targets, sure), 5) == [0, 1]
+
+
+def several_bundle(folder_: Path) -> Path:
+    """A bundle that answers each colour that is bright, whatever the others are."""
+    small_bundle.make(folder_, scale=20.0)
+    card = bundle.read(folder_)
+    how = card.preprocessing.model_copy(update={"mean": (0.25,) * 3})
+    bundle.write(folder_, card.model_copy(update={"activation": "sigmoid", "preprocessing": how}))
+    return folder_
+
+
+@pytest.mark.usefixtures("dataset")
+def test_a_bundle_is_judged_by_all_labels_of_an_image(tmp_path) -> None:
+    folder_ = several_bundle(tmp_path / "bundle")
+    found = evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", 4)
+    assert 0 < found["accuracy"] <= 1
+    rows = table_of(tmp_path / "judged" / "predictions.csv")
+    right = sum(row["label"] == row["prediction"] for row in rows) / len(rows)
+    assert found["accuracy"] == pytest.approx(right)
+    page = (tmp_path / "judged" / "report.html").read_text("utf-8")
+    assert "Confusion" not in page
+    assert "mean average precision" in page
+
+
+def test_a_label_that_the_model_never_met_makes_an_answer_wrong(tmp_path) -> None:
+    rows = [
+        Row(f"{split}{i}", label, split, f"{split}{i}")
+        for split in manifest.SPLITS
+        for i, label in enumerate(("red", "green", "blue", "red|wasp"))
+    ]
+    for row in rows:
+        files.write_bytes(tmp_path / row.path, picture(row.label.removesuffix("|wasp"), 0))
+    rows = [row._replace(sha256=files.sha256_file(tmp_path / row.path)) for row in rows]
+    manifest.write(tmp_path, tmp_path, rows, manifest.Notes(multi_label=True))
+    model = bundle.load(several_bundle(tmp_path / "bundle"))
+    found = evaluation.score(manifest.read(tmp_path), model, 4)
+    assert dict(zip([row.label for row in found.rows], found.right, strict=True))["red|wasp"] == 0
+
+
+@pytest.mark.parametrize("turned", [True, False])
+@pytest.mark.usefixtures("dataset")
+def test_a_model_of_the_other_sort_is_refused(tmp_path, turned) -> None:
+    if turned:
+        small_bundle.data_set(tmp_path / "out")
+        folder_ = several_bundle(tmp_path / "bundle")
+    else:
+        folder_ = small_bundle.make(tmp_path / "bundle")
+    with pytest.raises(MlopsError, match="choose another registered_model"):
+        evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", 4)
+
+
+def test_probabilities_are_each_their_own() -> None:
+    logits = np.array([[-800.0, 0.0, 800.0, 2.0]], np.float32)
+    np.testing.assert_allclose(bundle.sigmoid(logits), [[0, 0.5, 1, 1 / (1 + np.exp(-2))]])
+
+
+def test_the_loss_is_binary_cross_entropy_of_every_class() -> None:
+    logits, targets = torch.randn(5, 3), torch.randint(2, (5, 3)).float()
+    plain = losses.Binary(settings(), None)(logits, targets)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+    torch.testing.assert_close(plain, expected)
+    smooth = losses.Binary(settings(label_smoothing=0.2), None)(logits, targets)
+    wanted = targets * 0.8 + 0.1
+    torch.testing.assert_close(
+        smooth, torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+    )
+
+
+def test_the_focal_loss_is_that_of_its_paper() -> None:
+    from trainers._torch.vision import torchvision
+
+    logits, targets = torch.randn(5, 3), torch.randint(2, (5, 3)).float()
+    found = losses.Binary(settings(loss="focal", focal_gamma=1.7), None)(logits, targets)
+    expected = torchvision.ops.sigmoid_focal_loss(logits, targets, -1, 1.7, "mean")
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_rare_class_counts_as_often_as_it_is_absent() -> None:
+    targets = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    torch.testing.assert_close(losses.rarer(targets), torch.tensor([1 / 3, 3.0]))
+    both = losses.Binary(settings(), losses.rarer(targets))(torch.zeros(4, 2), targets)
+    counted = (3 * 1 / 3 + 1) + (1 * 3.0 + 3)  # each class: with it and without it alike
+    torch.testing.assert_close(both, torch.tensor(counted * np.log(2) / 8, dtype=torch.float32))
+
+
+def test_judging_counts_images_of_which_all_labels_are_right() -> None:
+    logits = torch.tensor([[2.0, -1.0], [2.0, 1.0], [-1.0, -1.0]])
+    targets = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    loss, right = losses.judge(logits, targets)
+    assert right == 2
+    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    torch.testing.assert_close(loss, each.mean(dim=1).sum())
+
+
+@pytest.mark.slow
+def test_from_a_table_to_the_answer_of_a_service(tmp_path) -> None:
+    file = written(tmp_path, each=40)
+    project, port = Project(tmp_path), free_port()
+    words = ("+experiment=several_labels", f"data.file={file}", "model.channels=3")
+    loose = [f"data.checks.{name}={value}" for name, value in LOOSE.items()]
+    answer = project.run(*words, *loose, "training.epochs=8", "target=local", f"target.port={port}")
+    assert answer.returncode == 0, answer.stderr + answer.stdout
+    (folder_,) = tmp_path.glob(".mlops/models/*/*")
+    assert bundle.read(folder_).activation == "sigmoid"
+    assert bundle.read(folder_).metrics["accuracy"] > 0.8
+    status, found = ask(port, "POST", "/score", picture("blue|red", 999))
+    os.kill(ask(port, "GET", "/healthz")[1]["pid"], signal.SIGTERM)
+    assert status == 200
+    assert found["labels"] == ["blue", "red"]
+    assert min(found["scores"]["blue"], found["scores"]["red"]) > 0.5 > found["scores"]["green"]
