@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -38,14 +39,18 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
     steps = _steps(spec)
     made = documents(spec, steps)
     stale = [p for p, text in made.items() if not p.exists() or p.read_text("utf-8") != text]
-    for path in stale:
-        echo(f"{'stale' if check else 'wrote'} {display(path)}")
-        if not check:
-            files.write_text(path, made[path])
+    code = _RENDERED / spec.name / "code"
+    stale_code = _stale_code(code) if steps else []
     if check:
-        return ExitCode.DIFFERENT if stale else ExitCode.DONE
-    if steps:
-        _snapshot(_RENDERED / spec.name / "code")
+        for path in (*stale, *stale_code):
+            echo(f"stale {display(path)}")
+        return ExitCode.DIFFERENT if stale or stale_code else ExitCode.DONE
+    for path in stale:
+        files.write_text(path, made[path])
+        echo(f"wrote {display(path)}")
+    if stale_code:
+        _snapshot(code)
+        echo(f"wrote {display(code)}")
     for line in _next(spec, steps):
         echo(line)
     return ExitCode.DONE
@@ -91,11 +96,27 @@ def _yaml(document: dict[str, Any]) -> str:
 def _snapshot(folder: Path) -> None:
     """The packages that a job runs, the project's own kinds laid over the installed ones."""
     shutil.rmtree(folder, ignore_errors=True)
-    ignored = shutil.ignore_patterns("__pycache__", "conf", ".*")
     for name in ("mlops_spec", "trainers", "deployers"):
+        data = ("conf", "infra") if name == "mlops_spec" else ()  # a wheel has them inside
+        ignored = shutil.ignore_patterns("__pycache__", ".*", *data)
         for root in reversed(kinds.roots()):
             if (root / name).is_dir():
                 shutil.copytree(root / name, folder / name, ignore=ignored, dirs_exist_ok=True)
+
+
+def _stale_code(folder: Path) -> list[Path]:
+    """Files of a snapshot that a new one would change, add or leave out."""
+    with TemporaryDirectory() as new:
+        _snapshot(Path(new))
+        wanted, found = _contents(Path(new)), _contents(folder)
+    names = sorted(wanted.keys() | found.keys())
+    return [folder / name for name in names if wanted.get(name) != found.get(name)]
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder, without what running the code there leaves."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {p: (folder / p).read_bytes() for p in paths if "__pycache__" not in p.parts}
 
 
 def _next(spec: Spec, steps: Sequence[Step]) -> Iterator[str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from project import shipped_composer
+from project import shipped_composer, tree, write
 from toyproject import Project, environment
 
-from mlops_spec import manifest, rendering
+from mlops_spec import kinds, manifest, rendering
 from mlops_spec.cli import main
 from mlops_spec.render import names, terraform
 from mlops_spec.spec import AzureWorkspace
@@ -129,6 +129,59 @@ def test_render_writes_what_check_then_finds_current(tmp_path, capsys):
     assert main([*argv, "--check"]) == 0
     assert main([*argv, "--check", "training.lr=0.5"]) == 4
     assert capsys.readouterr().out == "stale rendered/quickstart/train.spec.json\n"
+
+
+def changed(code):
+    (code / "trainers/transfer.py").write_text("another")
+
+
+def missing(code):
+    (code / "trainers/transfer.py").unlink()
+
+
+def surplus(code):
+    (code / "trainers/withdrawn.py").touch()
+
+
+@pytest.mark.parametrize("spoil", [changed, missing, surplus])
+def test_check_names_code_that_is_not_what_a_job_should_run(spoil, capsys):
+    argv = ["render", "+experiment=quickstart", *CLOUD]
+    assert main(argv) == 0
+    code = Path("rendered/quickstart/code")
+    (code / "trainers/__pycache__").mkdir()
+    (code / "trainers/__pycache__/transfer.pyc").touch()  # who tries the job there leaves these
+    assert main([*argv, "--check"]) == 0
+    spoil(code)
+    capsys.readouterr()
+    assert main([*argv, "--check"]) == 4
+    name = "withdrawn" if spoil is surplus else "transfer"
+    assert capsys.readouterr().out == f"stale rendered/quickstart/code/trainers/{name}.py\n"
+    assert main(argv) == 0
+    assert main([*argv, "--check"]) == 0
+
+
+def test_a_job_gets_the_projects_kinds_over_the_installed_ones_and_nothing_hidden(
+    tmp_path, monkeypatch
+):
+    own, installed = tmp_path / "own", tmp_path / "installed"
+    write(
+        installed,
+        {
+            "mlops_spec/spec.py": "",
+            "mlops_spec/conf/config.yaml": "",  # where a wheel has it
+            "trainers/transfer.py": "installed",
+            "trainers/__pycache__/transfer.pyc": "",
+        },
+    )
+    write(own, {"trainers/transfer.py": "own", "trainers/.env": "TOKEN=1", "trainers/.git/x": ""})
+    write(own, {"trainers/conf/classes.txt": "", "photos/1.txt": ""})
+    monkeypatch.setattr(kinds, "roots", lambda: [own, installed])
+    rendering._snapshot(tmp_path / "code")
+    assert {name: text for name, text in tree(tmp_path / "code").items() if text is not None} == {
+        "mlops_spec/spec.py": b"",
+        "trainers/conf/classes.txt": b"",
+        "trainers/transfer.py": b"own",
+    }
 
 
 @pytest.mark.parametrize(
