@@ -75,7 +75,8 @@ def documents(spec: Spec, steps: Sequence[Step]) -> dict[Path, str]:
 
 
 def _job(spec: Spec, prepare: Step, train: Step) -> Iterator[tuple[str, str]]:
-    asset = azureml.data(spec, prepare.payload, "data")
+    code = {name: digest for module in prepare.code for name, digest in kinds.code(module).items()}
+    asset = azureml.data(spec, prepare.payload, code, "data")
     inputs = {
         "spec": {"type": "uri_file", "path": "train.spec.json"},
         "data": {"type": "uri_folder", "path": f"azureml:{asset['name']}:{asset['version']}"},
@@ -123,6 +124,7 @@ def _next(spec: Spec, steps: Sequence[Step]) -> Iterator[str]:
     """What a person does with the documents, in order."""
     yield "by hand, in this folder:"
     if any(_INFRA.glob("*.tf")):
+        yield "  terraform -chdir=infra init"
         yield f"  terraform -chdir=infra apply -var-file={spec.name}.tfvars.json"
     if not steps:
         return

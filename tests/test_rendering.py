@@ -107,6 +107,24 @@ def test_versions_of_assets_follow_their_content_and_nothing_else():
     assert versions("compute.image=another")[0] != environment
 
 
+def test_the_version_of_a_data_set_follows_the_code_that_prepares_it():
+    wanted = spec()
+    steps = rendering._steps(wanted)  # made before, so that nothing below is ever imported
+
+    def version():
+        text = rendering.documents(wanted, steps)[Path("rendered/quickstart/data.yml")]
+        return yaml.safe_load(text)["version"]
+
+    before = version()
+    write(Path.cwd(), {"trainers/transfer.py": "pass"})
+    assert version() == before
+    write(Path.cwd(), {"trainers/datasets/digits.py": "from mlops_spec import manifest"})
+    own = version()
+    assert own != before
+    write(Path.cwd(), {"mlops_spec/manifest.py": "pass"})
+    assert version() not in (own, before)
+
+
 def test_a_job_has_what_the_trainers_need_and_not_what_only_the_engine_needs():
     conda = yaml.safe_load(documents(spec())["environment.yml"])["conda_file"]
     wanted = {re.split(r"[<>=]", text)[0] for text in conda["dependencies"][-1]["pip"]}
