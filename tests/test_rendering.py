@@ -81,9 +81,17 @@ def test_names_are_told_apart_where_they_must_be():
 
 
 def test_the_spec_decides_what_the_documents_say():
-    made = documents(spec("compute.max_nodes=5", "compute.tier=dedicated", "training.lr=0.5"))
+    made = documents(
+        spec(
+            "compute.min_nodes=5",
+            "compute.max_nodes=5",
+            "compute.tier=dedicated",
+            "training.lr=0.5",
+        )
+    )
     cluster = yaml.safe_load(made["compute.yml"])
-    assert (cluster["max_instances"], cluster["tier"]) == (5, "dedicated")
+    assert (cluster["min_instances"], cluster["max_instances"]) == (5, 5)
+    assert cluster["tier"] == "dedicated"
     variables = json.loads(made["quickstart.tfvars.json"])
     assert variables["cluster"]["vm_priority"] == "Dedicated"
     assert variables["cluster"]["max_nodes"] == 5
