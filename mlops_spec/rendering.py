@@ -2,7 +2,7 @@
 
 rendered/<experiment>/   compute.yml environment.yml data.yml train.yml, the recorded specs of
                          the two steps, and code/, the packages that a job runs
-infra/<experiment>.tfvars.json
+infra/                   <experiment>.tfvars.json, and the Terraform that reads it if there was none
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec
 
 _RENDERED, _INFRA = Path("rendered"), Path("infra")
+_PACKAGE = Path(__file__).parent
 _HEADER = "# Rendered by `python -m mlops_spec render`: change the spec instead.\n"
 
 
@@ -37,7 +38,7 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
         echo("nothing to render: workspace=local needs no documents; see workspace=azure")
         return ExitCode.DONE
     steps = _steps(spec)
-    made = documents(spec, steps)
+    made = _module() | documents(spec, steps)
     stale = [p for p, text in made.items() if not p.exists() or p.read_text("utf-8") != text]
     code = _RENDERED / spec.name / "code"
     stale_code = _stale_code(code) if steps else []
@@ -54,6 +55,16 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
     for line in _next(spec, steps):
         echo(line)
     return ExitCode.DONE
+
+
+def _module() -> dict[Path, str]:
+    """The Terraform module for a folder without one; from then on it is the project's own."""
+    if any(_INFRA.glob("*.tf")):
+        return {}
+    inside = _PACKAGE / "infra"  # in a wheel; beside the package in the repository
+    shipped = inside if inside.is_dir() else _PACKAGE.parent / "infra"
+    paths = (*shipped.glob("*.tf"), *shipped.glob("tests/*.hcl"))
+    return {_INFRA / path.relative_to(shipped): path.read_text("utf-8") for path in sorted(paths)}
 
 
 def _steps(spec: Spec) -> tuple[Step, ...]:
@@ -123,9 +134,10 @@ def _contents(folder: Path) -> dict[Path, bytes]:
 def _next(spec: Spec, steps: Sequence[Step]) -> Iterator[str]:
     """What a person does with the documents, in order."""
     yield "by hand, in this folder:"
-    if any(_INFRA.glob("*.tf")):
-        yield "  terraform -chdir=infra init"
-        yield f"  terraform -chdir=infra apply -var-file={spec.name}.tfvars.json"
+    yield "  terraform -chdir=infra init"
+    # A state for each experiment: with one for all, the second would replace what the first made
+    yield f"  terraform -chdir=infra workspace select -or-create {spec.name}"
+    yield f"  terraform -chdir=infra apply -var-file={spec.name}.tfvars.json"
     if not steps:
         return
     folder = _RENDERED / spec.name

@@ -167,6 +167,7 @@ def test_init_makes_a_project_that_works_and_refuses_to_overwrite(tmp_path) -> N
     answer = here.run("init", "pets")
     assert answer.returncode == 0, answer.stderr
     pets = Project(tmp_path / "pets")
+    assert "*.tfstate*" in (pets.path / ".gitignore").read_text()  # it holds secrets
     assert pets.run("plan", "+experiment=first").returncode == 0
     assert pets.run("schema", "--check").returncode == 0
     again = here.run("init", "pets")

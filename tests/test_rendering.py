@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from project import shipped_composer, tree, write
+from project import ROOT, shipped_composer, tree, write
 from toyproject import Project, environment
 
 from mlops_spec import kinds, manifest, rendering
@@ -157,6 +157,27 @@ def test_render_writes_what_check_then_finds_current(tmp_path, capsys):
     assert capsys.readouterr().out == "stale rendered/quickstart/train.spec.json\n"
 
 
+def test_a_folder_without_terraform_is_given_ours_which_then_is_its_own(tmp_path, capsys):
+    argv = ["render", "+experiment=quickstart", *CLOUD]
+    assert main(argv) == 0
+    said = capsys.readouterr().out
+    assert [line.strip() for line in said.splitlines() if " terraform " in line] == [
+        "terraform -chdir=infra init",
+        "terraform -chdir=infra workspace select -or-create quickstart",
+        "terraform -chdir=infra apply -var-file=quickstart.tfvars.json",
+    ]
+    laid = {path.name for path in (tmp_path / "infra").glob("*.tf")}
+    assert laid == {path.name for path in (ROOT / "infra").glob("*.tf")}
+    ours = (ROOT / "infra/tests/main.tftest.hcl").read_text()
+    assert Path("infra/tests/main.tftest.hcl").read_text() == ours
+    Path("infra/versions.tf").write_text("# changed here")
+    Path("infra/outputs.tf").unlink()
+    assert main([*argv, "--check"]) == 0
+    assert main(argv) == 0
+    assert Path("infra/versions.tf").read_text() == "# changed here"
+    assert not Path("infra/outputs.tf").exists()
+
+
 def changed(code):
     (code / "trainers/transfer.py").write_text("another")
 
@@ -195,6 +216,7 @@ def test_a_job_gets_the_projects_kinds_over_the_installed_ones_and_nothing_hidde
         {
             "mlops_spec/spec.py": "",
             "mlops_spec/conf/config.yaml": "",  # where a wheel has it
+            "mlops_spec/infra/main.tf": "",
             "trainers/transfer.py": "installed",
             "trainers/__pycache__/transfer.pyc": "",
         },
