@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from project import at, check, experiment, refusal, started
+from project import CLOUD, at, check, experiment, refusal, started
 
 MINE = "+experiment=mine"
 QUICK = "+experiment=quickstart"
 FILE = "conf/experiment/mine.yaml"
 LINE = "command line"
-GUID = "00000000-0000-0000-0000-000000000000"
-CLOUD = ("compute=azureml_cpu", "workspace=azure", f"workspace.subscription_id={GUID}")
 
 
 @pytest.fixture(autouse=True)

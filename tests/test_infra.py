@@ -13,7 +13,7 @@ from pathlib import Path
 
 import hcl2
 import pytest
-from project import ROOT, shipped_composer
+from project import CLOUD, ROOT, shipped_composer
 from schema_provider import serving
 
 from mlops_spec.cli import main
@@ -21,8 +21,6 @@ from mlops_spec.render.terraform import variables
 from mlops_spec.validate import parse
 
 INFRA = ROOT / "infra"
-GUID = "00000000-0000-0000-0000-000000000000"
-CLOUD = ("compute=azureml_cpu", "workspace=azure", f"workspace.subscription_id={GUID}")
 AZURERM = "registry.terraform.io/hashicorp/azurerm"
 SCHEMAS = ROOT.parent / "shared" / "terraform" / "schemas.json"
 

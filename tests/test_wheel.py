@@ -9,11 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from project import ROOT, tree
+from project import CLOUD, ROOT, tree
 from toyproject import KINDS, TOY
 
 pytestmark = pytest.mark.slow
-GUID = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +82,7 @@ def test_new_project_works_at_once(python: Path, tmp_path) -> None:
 def test_terraform_comes_from_the_wheel_and_nothing_that_lay_beside_it(
     python: Path, tmp_path
 ) -> None:
-    words = ("compute=azureml_cpu", "workspace=azure", f"workspace.subscription_id={GUID}")
-    answer = run(python, tmp_path, "render", "+experiment=quickstart", *words)
+    answer = run(python, tmp_path, "render", "+experiment=quickstart", *CLOUD)
     assert "terraform -chdir=infra init" in answer.stdout, answer.stderr
     written = {p: p.read_bytes() for p in (ROOT / "infra").rglob("*.tf")}
     written |= {p: p.read_bytes() for p in (ROOT / "infra" / "tests").iterdir()}
