@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 import small_bundle
-from mlflow import MlflowClient
 
 from mlops_spec import bundle, files, registry
 from mlops_spec.errors import MlopsError
 from mlops_spec.registry import Candidate, Version
 
 # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
+    pytest.mark.xdist_group("mlflow"),  # one process imports it and makes the first database
+]
 
 FIRST, SECOND = "1a" * 32, "2b" * 32
 DATABASE, MODELS = Path("state/mlflow.db"), Path("state/models")
@@ -58,6 +60,8 @@ def second(tmp_path):
 
 
 def client():
+    from mlflow import MlflowClient  # by the one process that asks: it takes seconds
+
     uri = f"sqlite:///{DATABASE.resolve()}"
     return MlflowClient(uri, uri)
 
