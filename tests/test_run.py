@@ -200,7 +200,7 @@ def test_secret_reaches_the_step_and_no_file_or_log(project: Project, monkeypatc
     leak = "def train(spec: StepSpec, data_dir: Path, out_dir: Path) -> dict[str, float]:\n"
     shown = '    import os; print("token is", os.environ["TOY"], len(os.environ["TOY"]))\n'
     trainer.write_text(trainer.read_text().replace(leak, leak + shown))
-    answer = project.call(*words)
+    answer = project.run(*words)
     assert answer.returncode == 0, answer.stderr
     assert "token is *** 12" in answer.stdout
     for path in project.path.rglob("*"):
