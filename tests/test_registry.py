@@ -11,10 +11,7 @@ from mlops_spec.errors import MlopsError
 from mlops_spec.registry import Candidate, Version
 
 # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
-    pytest.mark.xdist_group("mlflow"),  # one process imports it and makes the first database
-]
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 
 FIRST, SECOND = "1a" * 32, "2b" * 32
 DATABASE, MODELS = Path("state/mlflow.db"), Path("state/models")
