@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlops_spec import files, kinds, plan
+from mlops_spec import conf_files, files, kinds, plan
 from mlops_spec.errors import ExitCode
 from mlops_spec.origins import display
 from mlops_spec.render import azureml, terraform
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec
 
 _RENDERED, _INFRA = Path("rendered"), Path("infra")
-_PACKAGE = Path(__file__).parent
 _HEADER = "# Rendered by `python -m mlops_spec render`: change the spec instead.\n"
 
 
@@ -61,10 +60,9 @@ def _module() -> dict[Path, str]:
     """The Terraform module for a folder without one; from then on it is the project's own."""
     if any(_INFRA.glob("*.tf")):
         return {}
-    inside = _PACKAGE / "infra"  # in a wheel; beside the package in the repository
-    shipped = inside if inside.is_dir() else _PACKAGE.parent / "infra"
-    paths = (*shipped.glob("*.tf"), *shipped.glob("tests/*.hcl"))
-    return {_INFRA / path.relative_to(shipped): path.read_text("utf-8") for path in sorted(paths)}
+    ours = conf_files.shipped("infra")
+    paths = (*ours.glob("*.tf"), *ours.glob("tests/*.hcl"))
+    return {_INFRA / path.relative_to(ours): path.read_text("utf-8") for path in sorted(paths)}
 
 
 def _steps(spec: Spec) -> tuple[Step, ...]:
