@@ -22,6 +22,7 @@ KINDS = ("name=toy", "data=toy", "training=toy", "target=toy")
 @dataclass
 class Project:
     path: Path
+    apart: bool = False  # every command a process, for what outlives the one that started it
 
     def run(self, *words: str, **more) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "mlops_spec", *words]
@@ -32,6 +33,8 @@ class Project:
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
         """The same without a process of its own, which costs as much as ten command lines."""
+        if self.apart:
+            return self.run(*words)
         out, err = io.StringIO(), io.StringIO()
         with working_in(self.path), redirect_stdout(out), redirect_stderr(err):
             code = main(words)
@@ -77,13 +80,15 @@ def working_in(folder: Path) -> Iterator[None]:
     """In a project's folder; what its kinds add to our packages is forgotten afterwards."""
     packages = [importlib.import_module(name) for name in kinds.GROUPS.values()]
     paths = [list(package.__path__) for package in packages]
-    with chdir(folder):
-        yield
-    for package, path in zip(packages, paths, strict=True):
-        package.__path__[:] = path
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(f"{folder}/"):
-            del sys.modules[name]
+    try:
+        with chdir(folder):
+            yield
+    finally:
+        for package, path in zip(packages, paths, strict=True):
+            package.__path__[:] = path
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", "")).startswith(f"{folder}/"):
+                del sys.modules[name]
 
 
 def environment() -> dict[str, str]:
