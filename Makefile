@@ -12,7 +12,7 @@ test: $(VENV)/.ready ## the default test suite
 	$(BIN)/python -m pytest -n auto
 
 test-all: $(VENV)/.ready ## every tier, slow ones too
-	$(BIN)/python -m pytest -n auto -m "slow or not slow"
+	$(BIN)/python -m pytest -n auto --dist load -m "slow or not slow"
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 
 def installed() -> Path:
-    """The configuration that ships: inside the package in a wheel, beside it in the repository."""
+    """The configuration that ships."""
+    return shipped("conf")
+
+
+def shipped(name: str) -> Path:
+    """A folder that ships: inside the package in a wheel, beside it in the repository."""
     package = Path(__file__).resolve().parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
 
 
 def folders() -> list[Path]:

@@ -2,7 +2,7 @@
 
 rendered/<experiment>/   compute.yml environment.yml data.yml train.yml, the recorded specs of
                          the two steps, and code/, the packages that a job runs
-infra/<experiment>.tfvars.json
+infra/                   <experiment>.tfvars.json, and the Terraform that reads it if there was none
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import os
 import shlex
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlops_spec import files, kinds, plan, pretrained
+from mlops_spec import conf_files, files, kinds, plan, pretrained
 from mlops_spec.errors import ExitCode
 from mlops_spec.facts import MODELS
 from mlops_spec.origins import display
@@ -38,19 +39,32 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
         echo("nothing to render: workspace=local needs no documents; see workspace=azure")
         return ExitCode.DONE
     steps = _steps(spec)
-    made = documents(spec, steps)
+    made = _module() | documents(spec, steps)
     stale = [p for p, text in made.items() if not p.exists() or p.read_text("utf-8") != text]
-    for path in stale:
-        echo(f"{'stale' if check else 'wrote'} {display(path)}")
-        if not check:
-            files.write_text(path, made[path])
+    code = _RENDERED / spec.name / "code"
+    stale_code = _stale_code(code) if steps else []
     if check:
-        return ExitCode.DIFFERENT if stale else ExitCode.DONE
-    if steps:
-        _snapshot(_RENDERED / spec.name / "code")
+        for path in (*stale, *stale_code):
+            echo(f"stale {display(path)}")
+        return ExitCode.DIFFERENT if stale or stale_code else ExitCode.DONE
+    for path in stale:
+        files.write_text(path, made[path])
+        echo(f"wrote {display(path)}")
+    if stale_code:
+        _snapshot(code)
+        echo(f"wrote {display(code)}")
     for line in _next(spec, steps):
         echo(line)
     return ExitCode.DONE
+
+
+def _module() -> dict[Path, str]:
+    """The Terraform module for a folder without one; from then on it is the project's own."""
+    if any(_INFRA.glob("*.tf")):
+        return {}
+    ours = conf_files.shipped("infra")
+    paths = (*ours.glob("*.tf"), *ours.glob("tests/*.hcl"))
+    return {_INFRA / path.relative_to(ours): path.read_text("utf-8") for path in sorted(paths)}
 
 
 def _steps(spec: Spec) -> tuple[Step, ...]:
@@ -72,7 +86,8 @@ def documents(spec: Spec, steps: Sequence[Step]) -> dict[Path, str]:
 
 
 def _job(spec: Spec, prepare: Step, train: Step) -> Iterator[tuple[str, str]]:
-    asset = azureml.data(spec, prepare.payload, "data")
+    code = {name: digest for module in prepare.code for name, digest in kinds.code(module).items()}
+    asset = azureml.data(spec, prepare.payload, code, "data")
     inputs = {
         "spec": {"type": "uri_file", "path": "train.spec.json"},
         "data": {"type": "uri_folder", "path": f"azureml:{asset['name']}:{asset['version']}"},
@@ -105,18 +120,36 @@ def _yaml(document: dict[str, Any]) -> str:
 def _snapshot(folder: Path) -> None:
     """The packages that a job runs, the project's own kinds laid over the installed ones."""
     shutil.rmtree(folder, ignore_errors=True)
-    ignored = shutil.ignore_patterns("__pycache__", "conf", ".*")
     for name in ("mlops_spec", "trainers", "deployers"):
+        data = ("conf", "infra") if name == "mlops_spec" else ()  # a wheel has them inside
+        ignored = shutil.ignore_patterns("__pycache__", ".*", *data)
         for root in reversed(kinds.roots()):
             if (root / name).is_dir():
                 shutil.copytree(root / name, folder / name, ignore=ignored, dirs_exist_ok=True)
 
 
+def _stale_code(folder: Path) -> list[Path]:
+    """Files of a snapshot that a new one would change, add or leave out."""
+    with TemporaryDirectory() as new:
+        _snapshot(Path(new))
+        wanted, found = _contents(Path(new)), _contents(folder)
+    names = sorted(wanted.keys() | found.keys())
+    return [folder / name for name in names if wanted.get(name) != found.get(name)]
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder, without what running the code there leaves."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {p: (folder / p).read_bytes() for p in paths if "__pycache__" not in p.parts}
+
+
 def _next(spec: Spec, steps: Sequence[Step]) -> Iterator[str]:
     """What a person does with the documents, in order."""
     yield "by hand, in this folder:"
-    if any(_INFRA.glob("*.tf")):
-        yield f"  terraform -chdir=infra apply -var-file={spec.name}.tfvars.json"
+    yield "  terraform -chdir=infra init"
+    # A state for each experiment: with one for all, the second would replace what the first made
+    yield f"  terraform -chdir=infra workspace select -or-create {spec.name}"
+    yield f"  terraform -chdir=infra apply -var-file={spec.name}.tfvars.json"
     if not steps:
         return
     folder = _RENDERED / spec.name

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from mlops_spec import conf_files, kinds, secrets
 from mlops_spec.errors import MlopsError, Problem, SpecError, suggest
 from mlops_spec.origins import Origins, where_is
-from mlops_spec.spec import OpenSection, Spec, leaves
+from mlops_spec.spec import AzuremlCompute, OpenSection, Spec, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -179,11 +179,21 @@ def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:
     if spec.compute.kind == "azureml" and spec.workspace.kind == "local":
         what = "a cluster belongs to a workspace of its own: workspace=azure"
         yield Problem(where_is(origins, "workspace.kind"), "workspace.kind", what)
-    for name, value in spec.compute.environment.items() if spec.compute.kind == "azureml" else ():
-        if "${secret:" in value:
-            key = f"compute.environment.{name}"
-            yield Problem(where_is(origins, key), key, "a job can not read this machine's secrets")
+    if isinstance(spec.compute, AzuremlCompute):
+        yield from _of_a_cluster(spec.compute, origins)
     for group in kinds.GROUPS:
         module = kinds.load(group, getattr(spec, group).kind)
         for key, message in getattr(module, "contradictions", lambda _: ())(spec):
             yield Problem(where_is(origins, key), key, message)
+
+
+def _of_a_cluster(compute: AzuremlCompute, origins: Origins) -> Iterator[Problem]:
+    """Contradictions within `compute`, for jobs on a cluster."""
+    if compute.min_nodes > compute.max_nodes:
+        key = "compute.min_nodes"
+        what = f"should be at most compute.max_nodes, {compute.max_nodes}, got {compute.min_nodes}"
+        yield Problem(where_is(origins, key), key, what)
+    for name, value in compute.environment.items():
+        if "${secret:" in value:
+            key = f"compute.environment.{name}"
+            yield Problem(where_is(origins, key), key, "a job can not read this machine's secrets")

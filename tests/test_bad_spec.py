@@ -12,8 +12,6 @@ LINE = "command line"
 CONFIG = shipped("config")
 LAST = len(CONFIG.splitlines()) + 1
 MODEL = shipped("model/small_cnn")
-GUID = "00000000-0000-0000-0000-000000000000"
-CLOUD = ("compute=azureml_cpu", "workspace=azure", f"workspace.subscription_id={GUID}")
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +31,12 @@ MISSPELT = {
     "in a preset": (
         {"conf/model/small_cnn.yaml": MODEL + "weihgts: none\n"},
         [QUICK],
-        [("conf/model/small_cnn.yaml:11", "model.weihgts", "did you mean weights?")],
+        [("conf/model/small_cnn.yaml:12", "model.weihgts", "did you mean weights?")],
     ),
     "deep in a preset": (
         {"conf/model/small_cnn.yaml": MODEL + "  droput: 0.1\n"},
         [QUICK],
-        [("conf/model/small_cnn.yaml:11", "model.head.droput", "did you mean dropout?")],
+        [("conf/model/small_cnn.yaml:12", "model.head.droput", "did you mean dropout?")],
     ),
     "in a preset, which so lacks the right one": (
         {"conf/model/small_cnn.yaml": MODEL.replace("channels:", "chanels:")},
@@ -184,69 +182,6 @@ WRONG = {
         ],
     ),
 }
-IMPOSSIBLE = {
-    "a frozen backbone without weights": (
-        experiment("training:\n  freeze:\n    mode: backbone"),
-        [MINE],
-        [(f"{FILE}:5", "training.freeze.mode", "model.weights=imagenet")],
-    ),
-    "weights that nobody published": (
-        {},
-        [QUICK, "model.weights=imagenet"],
-        [(LINE, "model.weights", "model.weights=none")],
-    ),
-    "an input larger than the picture": (
-        {},
-        [QUICK, "model={resize: 8}"],
-        [(LINE, "model.resize", "16, got 8")],
-    ),
-    "photographs that all are held out": (
-        {"photos/ants/1.jpg": ""},
-        [
-            "name=x",
-            "data=folder",
-            "data.root=photos",
-            "data.val_fraction=0.6",
-            "data.test_fraction=0.4",
-        ],
-        [(LINE, "data.test_fraction", "nothing to train on")],
-    ),
-    "digits that all are held out": (
-        {},
-        [QUICK, "data.val_fraction=0.6", "data.test_fraction=0.6"],
-        [(LINE, "data.test_fraction", "nothing to train on")],
-    ),
-    "a data set that is not there": (
-        experiment(
-            "data:\n  root: nowhere", head="defaults: [override /data: folder, _self_]\nname: m"
-        ),
-        [MINE],
-        [(f"{FILE}:5", "data.root", "no folder nowhere")],
-    ),
-    "a cluster of no workspace": (
-        {},
-        [QUICK, "compute=azureml_cpu"],
-        [(at("workspace/local", "kind"), "workspace.kind", "workspace=azure")],
-    ),
-    "a secret of this machine in a job": (
-        {},
-        ["render", QUICK, *CLOUD, "compute.environment.T='${secret:T}'"],
-        [(LINE, "compute.environment.T", "can not read")],
-    ),
-    "a cloud that is rendered only": (
-        {},
-        ["plan", QUICK, *CLOUD],
-        [
-            (at("compute/azureml_cpu", "kind"), "compute.kind", "mlops_spec render"),
-            (at("workspace/azure", "kind"), "workspace.kind", "mlops_spec render"),
-        ],
-    ),
-    "a sweep of it": (
-        {},
-        ["-m", QUICK, "workspace=azure", CLOUD[2], "seed=1,2"],
-        [(at("workspace/azure", "kind"), "workspace.kind", "mlops_spec render")],
-    ),
-}
 UNKNOWN = {
     "experiment": (
         {},
@@ -290,7 +225,6 @@ ALL = {
     for family, cases in {
         "misspelt": MISSPELT,
         "wrong": WRONG,
-        "impossible": IMPOSSIBLE,
         "unknown": UNKNOWN,
     }.items()
     for name, case in cases.items()

@@ -137,11 +137,11 @@ def test_reader_that_leaves_early_ends_it_without_a_word(finished: Project) -> N
 
 def test_check_finds_what_is_not_ready(project: Project, monkeypatch) -> None:
     monkeypatch.delenv("TOY_TOKEN", raising=False)
-    ready = project.run("check", *KINDS)
+    ready = project.call("check", *KINDS)
     assert ready.returncode == 0, ready.stdout
     assert "toy is valid" in ready.stdout
     word = "compute.environment.TOY='${secret:TOY_TOKEN}'"
-    wanting = project.run("check", *KINDS, word, "--json")
+    wanting = project.call("check", *KINDS, word, "--json")
     assert wanting.returncode == 4
     (bad,) = [f for f in map(json.loads, wanting.stdout.splitlines()) if not f["ok"]]
     assert bad["name"] == "secret"
@@ -149,7 +149,7 @@ def test_check_finds_what_is_not_ready(project: Project, monkeypatch) -> None:
 
 
 def test_check_tells_of_a_bad_spec_and_missing_accelerator(project: Project) -> None:
-    answer = project.run("check", *KINDS, "training.round=1")
+    answer = project.call("check", *KINDS, "training.round=1")
     assert answer.returncode == 4
     assert "did you mean rounds?" in answer.stdout
 
@@ -164,15 +164,16 @@ def test_check_compares_installed_versions_with_the_requirements(monkeypatch) ->
 
 def test_init_makes_a_project_that_works_and_refuses_to_overwrite(tmp_path) -> None:
     here = Project(tmp_path)
-    answer = here.run("init", "pets")
+    answer = here.call("init", "pets")
     assert answer.returncode == 0, answer.stderr
     pets = Project(tmp_path / "pets")
-    assert pets.run("plan", "+experiment=first").returncode == 0
-    assert pets.run("schema", "--check").returncode == 0
-    again = here.run("init", "pets")
+    assert "*.tfstate*" in (pets.path / ".gitignore").read_text()  # it holds secrets
+    assert pets.call("plan", "+experiment=first").returncode == 0
+    assert pets.call("schema", "--check").returncode == 0
+    again = here.call("init", "pets")
     assert again.returncode == 2
     assert "choose a new folder" in again.stderr
-    assert here.run("init").returncode == 2
+    assert here.call("init").returncode == 2
 
 
 def test_kinds_folder_that_would_hide_ours_is_refused_with_the_cure(project: Project) -> None:

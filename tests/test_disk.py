@@ -57,8 +57,8 @@ def test_full_disk_is_said_and_the_next_run_continues(tmp_path, size: str) -> No
 def test_read_only_folder_is_said(tmp_path) -> None:
     with small_disk(tmp_path / "disk", "50m") as project:
         mount("-o", "remount,ro", str(project.path))
-        answer = project.run(*KINDS)
+        answer = project.call(*KINDS)
         assert answer.returncode == 1
         assert "the file system is read-only: work in a folder you can write to" in answer.stderr
-        plan = project.run("plan", *KINDS)  # reads only
+        plan = project.call("plan", *KINDS)  # reads only
         assert plan.returncode == 0

@@ -126,6 +126,7 @@ def test_the_record_holds_what_the_plan_asked_for():
                 "intact": True,
             }
         ],
+        "weights": None,
         "code": {"trainers.transfer": {"trainers.transfer": "digest"}},
         "target": {},
         "tools": {"python": "3"},

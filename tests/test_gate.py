@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from mlops_spec import files
 from mlops_spec.errors import MlopsError, StateError
@@ -19,6 +18,14 @@ def judged(correct, test_digest="the test images"):
     return Judged(sum(answers) / len(answers), test_digest, answers)
 
 
+@pytest.fixture(scope="module")
+def binomtest():
+    """SciPy's; imported by the one process that asks."""
+    from scipy import stats
+
+    return stats.binomtest
+
+
 def pair(gained, lost, both=20):
     """Challenger and champion that disagree on so many images, and are both right on `both`."""
     challenger = [True] * gained + [False] * lost + [True] * both
@@ -27,7 +34,7 @@ def pair(gained, lost, both=20):
 
 
 @pytest.mark.parametrize("trials", [1, 2, 3, 10, 41])
-def test_the_p_value_is_that_of_an_exact_binomial_test(trials):
+def test_the_p_value_is_that_of_an_exact_binomial_test(trials, binomtest):
     for successes in range(trials + 1):
         expected = binomtest(successes, trials, 0.5, alternative="greater").pvalue
         assert at_least(successes, trials) == pytest.approx(expected, rel=1e-12)
@@ -35,7 +42,7 @@ def test_the_p_value_is_that_of_an_exact_binomial_test(trials):
 
 @pytest.mark.timeout(20)  # as large test sets have them; a sum of fresh binomials takes minutes
 @pytest.mark.parametrize(("successes", "trials"), [(1034, 2000), (1999, 2000), (12_600, 25_000)])
-def test_the_p_value_is_exact_for_many_images_too(successes, trials):
+def test_the_p_value_is_exact_for_many_images_too(successes, trials, binomtest):
     expected = binomtest(successes, trials, 0.5, alternative="greater").pvalue
     assert at_least(successes, trials) == pytest.approx(expected, rel=1e-9)
 
@@ -50,7 +57,7 @@ def test_no_disagreement_is_no_evidence():
     ("gained", "lost", "promote"),
     [(4, 0, False), (5, 0, True), (0, 5, False), (7, 1, True), (6, 1, False), (60, 40, True)],
 )
-def test_a_challenger_is_promoted_by_its_evidence(gained, lost, promote):
+def test_a_challenger_is_promoted_by_its_evidence(gained, lost, promote, binomtest):
     verdict = judge(*pair(gained, lost), MCNEMAR)
     expected = binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue
     assert verdict.p_value == pytest.approx(expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from functools import cache
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import hcl2
 import pytest
-from project import ROOT, shipped_composer
+from project import CLOUD, ROOT, shipped_composer
 from schema_provider import serving
 
+from mlops_spec.cli import main
 from mlops_spec.render.terraform import variables
 from mlops_spec.validate import parse
 
@@ -26,9 +28,7 @@ SCHEMAS = ROOT.parent / "shared" / "terraform" / "schemas.json"
 @cache
 def rendered():
     """The variables of a spec that has a cluster."""
-    words = ["+experiment=quickstart", "compute=azureml_cpu", "workspace=azure"]
-    guid = "workspace.subscription_id=00000000-0000-0000-0000-000000000000"
-    composition = shipped_composer().compose([*words, guid])
+    composition = shipped_composer().compose(["+experiment=quickstart", *CLOUD])
     return variables(parse(composition.values, composition.origins, composition.problems))
 
 
@@ -265,6 +265,19 @@ FAULTS = {  # text, what replaces it, the check that sees it, part of what it sa
         "assignment.workspace",
     ),
 }
+
+
+@pytest.mark.slow
+def test_the_commands_that_render_prints_are_terraforms(tmp_path, monkeypatch, environment, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["render", "+experiment=quickstart", *CLOUD]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if " terraform " in line]
+    for line in lines:
+        _, chdir, *words = shlex.split(line)
+        if words[0] == "apply":  # it needs a subscription; this does not, and is what it does first
+            words = ["validate"]
+        assert failed(environment, chdir, *words) == ""
+    assert terraform(environment, "-chdir=infra", "workspace", "show").stdout == "quickstart\n"
 
 
 @pytest.mark.slow

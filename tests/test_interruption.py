@@ -78,6 +78,7 @@ def test_step_leaves_when_its_engine_was_killed(project: Project) -> None:
     assert again.returncode == 0
 
 
+@pytest.mark.slow
 def test_second_run_of_an_experiment_is_held_off(project: Project) -> None:
     process = project.start("training.fault=hang", "target=none")
     list(lines_until(process, "round 1"))

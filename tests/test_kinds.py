@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import sys
 from pathlib import Path
 
 import pytest
 from project import ROOT, write
+from toyproject import working_in
 
 from mlops_spec import kinds
 from mlops_spec.errors import MlopsError
@@ -20,21 +20,9 @@ FOLDERS = {group: ROOT.joinpath(*package.split(".")) for group, package in kinds
 
 
 @pytest.fixture(autouse=True)
-def _project(tmp_path, monkeypatch):
-    """A project of its own; what it adds to the packages is forgotten afterwards."""
-    monkeypatch.chdir(tmp_path)
-    packages = [importlib.import_module(name) for name in kinds.GROUPS.values()]
-    paths = [list(package.__path__) for package in packages]
-    modules = set(sys.modules)
-    yield
-    for package, path in zip(packages, paths, strict=True):
-        package.__path__[:] = path
-    for name in set(sys.modules) - modules:
-        if (
-            getattr(sys.modules[name], "__file__", None)
-            and str(tmp_path) in sys.modules[name].__file__
-        ):
-            del sys.modules[name]
+def _project(tmp_path):
+    with working_in(tmp_path):
+        yield
 
 
 def listed(group: str) -> list[str]:

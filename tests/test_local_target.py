@@ -41,7 +41,7 @@ def picture(grey: int, form: str = "PNG") -> bytes:
 
 @pytest.fixture
 def serving(_finished: Project, tmp_path) -> Iterator[tuple[Project, int, list[str]]]:
-    project, port = copy(_finished, tmp_path / "project"), free_port()
+    project, port = Project(copy(_finished, tmp_path / "project").path, apart=True), free_port()
     words = ["target=local", f"target.port={port}"]
     assert project.ran(*words) == ["deploy"]
     yield project, port, words

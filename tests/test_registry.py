@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import small_bundle
-from mlflow import MlflowClient
 
 from mlops_spec import bundle, files, registry
 from mlops_spec.errors import MlopsError
@@ -58,6 +57,8 @@ def second(tmp_path):
 
 
 def client():
+    from mlflow import MlflowClient  # by the one process that asks: it takes seconds
+
     uri = f"sqlite:///{DATABASE.resolve()}"
     return MlflowClient(uri, uri)
 
@@ -299,6 +300,8 @@ def test_a_training_of_another_experiment_is_found(second):
 
 
 def test_a_registration_that_was_interrupted_makes_no_second_run(second, monkeypatch):
+    from mlflow import MlflowClient
+
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "create_model_version", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):

@@ -1,24 +1,19 @@
-"""The documents of a cloud run: rendered logged out, loaded by Azure's own SDK, really runnable."""
+"""The documents of a cloud run: what they say, and which of them are stale."""
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from project import shipped_composer
-from toyproject import Project, environment
+from project import CLOUD, ROOT, SUBSCRIPTION, shipped_composer, tree, write
 
-from mlops_spec import manifest, rendering
+from mlops_spec import kinds, rendering
 from mlops_spec.cli import main
 from mlops_spec.render import names, terraform
 from mlops_spec.spec import AzureWorkspace
 from mlops_spec.validate import parse
 
-SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
-CLOUD = ("compute=azureml_cpu", "workspace=azure", f"workspace.subscription_id={SUBSCRIPTION}")
 # Azure's rules for the names of its services
 RULES = {
     "resource_group": r"[\w.()-]{1,89}[\w()-]",
@@ -29,16 +24,12 @@ RULES = {
     "log_analytics": r"[a-zA-Z0-9][a-zA-Z0-9-]{2,61}[a-zA-Z0-9]",
     "application_insights": r"[\w.()-]{1,254}[\w()-]",
 }
-# A process in which neither the engine's libraries nor Azure's can be imported
-BARE = (
-    "import runpy, sys; sys.modules.update(dict.fromkeys(['hydra', 'omegaconf', 'azure']));"
-    "sys.argv[0] = 'trainers'; runpy.run_module('trainers', run_name='__main__', alter_sys=True)"
-)
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mlops_spec.compose.Composer", shipped_composer)
 
 
 def spec(*overrides):
@@ -81,9 +72,17 @@ def test_names_are_told_apart_where_they_must_be():
 
 
 def test_the_spec_decides_what_the_documents_say():
-    made = documents(spec("compute.max_nodes=5", "compute.tier=dedicated", "training.lr=0.5"))
+    made = documents(
+        spec(
+            "compute.min_nodes=5",
+            "compute.max_nodes=5",
+            "compute.tier=dedicated",
+            "training.lr=0.5",
+        )
+    )
     cluster = yaml.safe_load(made["compute.yml"])
-    assert (cluster["max_instances"], cluster["tier"]) == (5, "dedicated")
+    assert (cluster["min_instances"], cluster["max_instances"]) == (5, 5)
+    assert cluster["tier"] == "dedicated"
     variables = json.loads(made["quickstart.tfvars.json"])
     assert variables["cluster"]["vm_priority"] == "Dedicated"
     assert variables["cluster"]["max_nodes"] == 5
@@ -105,6 +104,24 @@ def test_versions_of_assets_follow_their_content_and_nothing_else():
     assert versions("data.split_seed=1")[0] == environment
     assert versions("data.split_seed=1")[1] != data
     assert versions("compute.image=another")[0] != environment
+
+
+def test_the_version_of_a_data_set_follows_the_code_that_prepares_it():
+    wanted = spec()
+    steps = rendering._steps(wanted)  # made before, so that nothing below is ever imported
+
+    def version():
+        text = rendering.documents(wanted, steps)[Path("rendered/quickstart/data.yml")]
+        return yaml.safe_load(text)["version"]
+
+    before = version()
+    write(Path.cwd(), {"trainers/transfer.py": "pass"})
+    assert version() == before
+    write(Path.cwd(), {"trainers/datasets/digits.py": "from mlops_spec import manifest"})
+    own = version()
+    assert own != before
+    write(Path.cwd(), {"mlops_spec/manifest.py": "pass"})
+    assert version() not in (own, before)
 
 
 def test_a_job_has_what_the_trainers_need_and_not_what_only_the_engine_needs():
@@ -131,6 +148,80 @@ def test_render_writes_what_check_then_finds_current(tmp_path, capsys):
     assert capsys.readouterr().out == "stale rendered/quickstart/train.spec.json\n"
 
 
+def test_a_folder_without_terraform_is_given_ours_which_then_is_its_own(tmp_path, capsys):
+    argv = ["render", "+experiment=quickstart", *CLOUD]
+    assert main(argv) == 0
+    said = capsys.readouterr().out
+    assert [line.strip() for line in said.splitlines() if " terraform " in line] == [
+        "terraform -chdir=infra init",
+        "terraform -chdir=infra workspace select -or-create quickstart",
+        "terraform -chdir=infra apply -var-file=quickstart.tfvars.json",
+    ]
+    laid = {path.name for path in (tmp_path / "infra").glob("*.tf")}
+    assert laid == {path.name for path in (ROOT / "infra").glob("*.tf")}
+    ours = (ROOT / "infra/tests/main.tftest.hcl").read_text()
+    assert Path("infra/tests/main.tftest.hcl").read_text() == ours
+    Path("infra/versions.tf").write_text("# changed here")
+    Path("infra/outputs.tf").unlink()
+    assert main([*argv, "--check"]) == 0
+    assert main(argv) == 0
+    assert Path("infra/versions.tf").read_text() == "# changed here"
+    assert not Path("infra/outputs.tf").exists()
+
+
+def changed(code):
+    (code / "trainers/transfer.py").write_text("another")
+
+
+def missing(code):
+    (code / "trainers/transfer.py").unlink()
+
+
+def surplus(code):
+    (code / "trainers/withdrawn.py").touch()
+
+
+@pytest.mark.parametrize("spoil", [changed, missing, surplus])
+def test_check_names_code_that_is_not_what_a_job_should_run(spoil, capsys):
+    argv = ["render", "+experiment=quickstart", *CLOUD]
+    assert main(argv) == 0
+    code = Path("rendered/quickstart/code")
+    (code / "trainers/__pycache__").mkdir()
+    (code / "trainers/__pycache__/transfer.pyc").touch()  # who tries the job there leaves these
+    spoil(code)
+    capsys.readouterr()
+    assert main([*argv, "--check"]) == 4
+    name = "withdrawn" if spoil is surplus else "transfer"
+    assert capsys.readouterr().out == f"stale rendered/quickstart/code/trainers/{name}.py\n"
+    assert main(argv) == 0
+    assert main([*argv, "--check"]) == 0
+
+
+def test_a_job_gets_the_projects_kinds_over_the_installed_ones_and_nothing_hidden(
+    tmp_path, monkeypatch
+):
+    own, installed = tmp_path / "own", tmp_path / "installed"
+    write(
+        installed,
+        {
+            "mlops_spec/spec.py": "",
+            "mlops_spec/conf/config.yaml": "",  # where a wheel has it
+            "mlops_spec/infra/main.tf": "",
+            "trainers/transfer.py": "installed",
+            "trainers/__pycache__/transfer.pyc": "",
+        },
+    )
+    write(own, {"trainers/transfer.py": "own", "trainers/.env": "TOKEN=1", "trainers/.git/x": ""})
+    write(own, {"trainers/conf/classes.txt": "", "photos/1.txt": ""})
+    monkeypatch.setattr(kinds, "roots", lambda: [own, installed])
+    rendering._snapshot(tmp_path / "code")
+    assert {name: text for name, text in tree(tmp_path / "code").items() if text is not None} == {
+        "mlops_spec/spec.py": b"",
+        "trainers/conf/classes.txt": b"",
+        "trainers/transfer.py": b"own",
+    }
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(600, "PT10M"), (90, "PT1M30S"), (3600, "PT1H"), (7325, "PT2H2M5S")]
 )
@@ -142,103 +233,3 @@ def test_a_local_spec_has_nothing_to_render(tmp_path, capsys):
     assert main(["render", "+experiment=quickstart"]) == 0
     assert "nothing to render" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-
-
-def prepared(project: Project, *words: str) -> dict:
-    """Renders, prepares the data with the printed command line, and returns the job."""
-    answer = project.run("render", *words, *CLOUD)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    command = next(line for line in answer.stdout.splitlines() if " trainers data " in line)
-    subprocess.run(
-        [sys.executable, *command.split()[1:]], cwd=project.path, check=True, env=environment()
-    )
-    (path,) = project.path.glob("rendered/*/train.yml")
-    return yaml.safe_load(path.read_text("utf-8"))
-
-
-def run_job(project: Project, job: dict) -> Path:
-    """Runs a job's command line as the cloud would: from its code and inputs alone."""
-    (folder,) = project.path.glob("rendered/*")
-    out = project.path / "job"
-    places = {
-        "${{inputs.spec}}": str(folder / job["inputs"]["spec"]["path"]),
-        "${{inputs.data}}": str(folder / "data"),
-        "${{outputs.out}}": str(out),
-    }
-    words = [places.get(word, word) for word in job["command"].split()]
-    assert words[:3] == ["python", "-m", "trainers"]
-    done = subprocess.run(
-        [sys.executable, "-c", BARE, *words[3:]],
-        cwd=folder / job["code"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(),
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out
-
-
-@pytest.mark.slow
-def test_a_rendered_job_trains_a_projects_own_kinds_without_the_engines_libraries(project):
-    """The project is a folder of toy kinds; its data lies elsewhere until it is collected."""
-    job = prepared(project, "name=toy", "data=toy", "training=toy")
-    (project.path / "trainers").rename(project.path / "moved")  # the snapshot stands alone
-    assert (run_job(project, job) / "model.json").is_file()
-
-
-def test_collected_images_travel_with_their_manifest(tmp_path):
-    images = tmp_path / "images"
-    images.mkdir()
-    rows = []
-    for number in range(6):
-        path = images / f"{number}.bin"
-        path.write_bytes(bytes([number]))
-        split, label = ("train", "val", "test")[number % 3], "ab"[number % 2]
-        rows.append(manifest.Row(path.name, label, split, manifest.files.sha256_file(path)))
-    folder = tmp_path / "prepared"
-    before = manifest.write(folder, images, rows)
-    (folder / "images").mkdir()
-    (folder / "images" / "withdrawn.bin").touch()  # of an earlier collection
-    manifest.collect(folder)
-    assert not (folder / "images" / "withdrawn.bin").exists()
-    folder.rename(tmp_path / "elsewhere")
-    for path in images.iterdir():
-        path.unlink()
-    after = manifest.read(tmp_path / "elsewhere")
-    assert (after.rows, after.digest) == (before.rows, before.digest)
-    assert [after.content(row) for row in after.rows] == [bytes([i]) for i in range(6)]
-
-
-@pytest.mark.slow
-def test_a_rendered_job_trains_the_quickstart(tmp_path):
-    project = Project(tmp_path)
-    job = prepared(project, "+experiment=quickstart", "training.epochs=1")
-    assert (run_job(project, job) / "model.onnx").is_file()
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # the SDK's own, about its own libraries
-def test_azures_own_sdk_loads_every_document():
-    try:
-        from azure.ai import ml
-    except ImportError:
-        pytest.skip("LOUD: azure-ai-ml is not installed: pip install 'mlops_spec[azure]'")
-    assert main(["render", "+experiment=quickstart", *CLOUD]) == 0
-    Path("rendered/quickstart/data").mkdir()
-    folder = Path("rendered/quickstart")
-    loaders = {
-        "compute": ml.load_compute,
-        "environment": ml.load_environment,
-        "data": ml.load_data,
-        "train": ml.load_job,
-    }
-    assert {path.stem for path in folder.glob("*.yml")} == loaders.keys()
-    for name, load in loaders.items():
-        entity = load(folder / f"{name}.yml")
-        if hasattr(entity, "_validate"):
-            assert entity._validate().passed, entity._validate().error_messages
-    path = folder / "train.yml"
-    path.write_text(path.read_text("utf-8").replace("compute:", "compoot:"), "utf-8")
-    with pytest.raises(Exception, match="compoot"):  # the SDK would have said so
-        ml.load_job(path)

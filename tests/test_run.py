@@ -40,7 +40,7 @@ def test_step_runs_the_command_that_its_plan_says(finished: Project) -> None:
 
 def test_second_run_does_nothing_and_leaves_no_trace(finished: Project) -> None:
     before = finished.tree()
-    answer = finished.run(*KINDS)
+    answer = finished.call(*KINDS)
     assert answer.returncode == 0
     assert "nothing to do, all 6 steps are up to date" in answer.stdout
     assert finished.tree() == before
@@ -111,7 +111,7 @@ def test_lost_bundle_is_registered_again(finished: Project) -> None:
     (bundle,) = finished.path.glob(".mlops/models/toy/*")
     (bundle / "model.json").unlink()
     assert finished.planned()["register"] == ("run", "its bundle is gone")
-    answer = finished.run("plan", *KINDS, "training.rounds=9")
+    answer = finished.call("plan", *KINDS, "training.rounds=9")
     assert answer.returncode == 1
     assert "the bundle of champion toy 1 is gone" in answer.stderr
     assert "restore .mlops/models/toy/" in answer.stderr
@@ -123,18 +123,18 @@ def test_lost_registry_is_registered_again(finished: Project) -> None:
 
 
 def test_refused_model_is_a_result_with_its_own_exit_code(finished: Project) -> None:
-    answer = finished.run(*KINDS, "training.flip=true")
+    answer = finished.call(*KINDS, "training.flip=true")
     assert answer.returncode == 3
     assert "gate: refused" in answer.stdout
     assert "register: skipped: gate refused" in answer.stdout
     assert json.loads((finished.path / "served.txt").read_text())["version"] == 1
     assert finished.ran("training.flip=true") == []
-    assert finished.run(*KINDS, "training.flip=true").returncode == 3
-    assert finished.run(*KINDS).returncode == 0
+    assert finished.call(*KINDS, "training.flip=true").returncode == 3
+    assert finished.call(*KINDS).returncode == 0
 
 
 def test_failed_step_skips_only_what_needs_it(project: Project) -> None:
-    answer = project.run(*KINDS, "training.fault=crash", "benchmark=majority")
+    answer = project.call(*KINDS, "training.fault=crash", "benchmark=majority")
     assert answer.returncode == 5
     assert "RuntimeError: this trainer crashes" in answer.stderr
     assert "evaluate: skipped: train failed" in answer.stdout
@@ -161,7 +161,7 @@ def test_state_of_a_newer_version_is_left_alone(finished: Project) -> None:
     path = finished.result_files()["train"]
     newer = json.dumps({"schema_version": 99, "steps": "of another kind"})
     path.write_text(newer)
-    answer = finished.run(*KINDS)
+    answer = finished.call(*KINDS)
     assert answer.returncode == 1
     assert "was written by a newer mlops_spec" in answer.stderr
     assert "upgrade mlops_spec" in answer.stderr
@@ -171,7 +171,7 @@ def test_state_of_a_newer_version_is_left_alone(finished: Project) -> None:
 def test_damaged_registry_is_said_and_left_alone(finished: Project) -> None:
     database = finished.path / ".mlops" / "mlflow.db"
     database.write_bytes(b"not a database" * 100)
-    answer = finished.run(*KINDS)
+    answer = finished.call(*KINDS)
     assert answer.returncode == 1
     assert "mlflow.db can not be read" in answer.stderr
     assert "Traceback" not in answer.stderr
@@ -187,8 +187,8 @@ def test_json_output_is_one_document_a_line(finished: Project) -> None:
 
 
 def test_quiet_says_nothing_and_verbose_shows_requests(finished: Project) -> None:
-    assert finished.run(*KINDS, "-q", "target.note=q.txt").stdout == ""
-    answer = finished.run(*KINDS, "-v", "target.note=v.txt").stdout
+    assert finished.call(*KINDS, "-q", "target.note=q.txt").stdout == ""
+    answer = finished.call(*KINDS, "-v", "target.note=v.txt").stdout
     assert '"note": "v.txt"' in answer
 
 
@@ -208,6 +208,6 @@ def test_secret_reaches_the_step_and_no_file_or_log(project: Project, monkeypatc
 
 
 def test_secret_that_is_not_set_names_it(project: Project) -> None:
-    answer = project.run(*KINDS, "compute.environment.TOY='${secret:TOY_TOKEN}'")
+    answer = project.call(*KINDS, "compute.environment.TOY='${secret:TOY_TOKEN}'")
     assert answer.returncode == 5
     assert "the secret TOY_TOKEN is not set" in answer.stderr

@@ -62,8 +62,8 @@ def test_every_way_to_dump_a_section_reads_it(whole, use, unread):
 def test_a_key_of_the_command_line_that_nothing_read_is_a_warning(finished: Project) -> None:
     """The toy trainer has no head; that no preset asked for one is nothing to warn of."""
     before = {*finished.path.glob("runs/*")}
-    answer = finished.run(*KINDS, "model.head.hidden=7", "evaluation=floor")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    answer = finished.call(*KINDS, "model.head.hidden=7", "evaluation=floor", "training.flip=true")
+    assert answer.returncode == 3, answer.stdout + answer.stderr
     assert answer.stderr == "train: warning: nothing read model.head.hidden (command line)\n"
     (run,) = {*finished.path.glob("runs/*")} - before
     rows = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
@@ -82,4 +82,4 @@ def test_a_threshold_of_the_gate_is_read_before_there_is_a_champion():
 
 
 def test_what_was_read_in_another_run_is_not_judged_again(finished: Project) -> None:
-    assert "warning" not in finished.run(*KINDS, "target.note=other.txt").stderr
+    assert "warning" not in finished.call(*KINDS, "target.note=other.txt").stderr

@@ -1,5 +1,6 @@
 """The wheel in an empty folder works like the repository."""
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -8,17 +9,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from project import CLOUD, ROOT, tree
 from toyproject import KINDS, TOY
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory) -> Path:
     """The interpreter of an environment that holds the wheel, and our dependencies beside it."""
     base = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(base), str(ROOT)]
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(base), checkout(base)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = base.glob("*.whl")
     venv.create(base / "venv", symlinks=True)
@@ -27,6 +28,17 @@ def python(tmp_path_factory) -> Path:
         archive.extractall(site)
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return base / "venv" / "bin" / "python"
+
+
+def checkout(base: Path) -> str:
+    """A copy of the repository in which somebody already works with Terraform."""
+    for name in ("mlops_spec", "trainers", "deployers", "conf", "infra"):
+        shutil.copytree(ROOT / name, base / "repository" / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, base / "repository" / name)
+    for name in ("terraform.tfstate", ".terraform.lock.hcl", "quickstart.tfvars.json", "me.tfvars"):
+        (base / "repository" / "infra" / name).touch()
+    return str(base / "repository")
 
 
 def run(python: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -50,8 +62,6 @@ def test_quickstart_runs_in_an_empty_folder(python: Path, tmp_path) -> None:
 
 
 def test_own_conf_and_kinds_overlay_the_wheel(python: Path, tmp_path) -> None:
-    import shutil
-
     shutil.copytree(TOY, tmp_path / "project")
     answer = run(python, tmp_path / "project", *KINDS)
     assert answer.returncode == 0, answer.stderr
@@ -67,3 +77,19 @@ def test_new_project_works_at_once(python: Path, tmp_path) -> None:
     tests = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     answer = subprocess.run(tests, cwd=project, capture_output=True, text=True, check=False)
     assert "1 passed" in answer.stdout, answer.stdout
+
+
+def test_terraform_comes_from_the_wheel_and_nothing_that_lay_beside_it(
+    python: Path, tmp_path
+) -> None:
+    answer = run(python, tmp_path, "render", "+experiment=quickstart", *CLOUD)
+    assert "terraform -chdir=infra init" in answer.stdout, answer.stderr
+    written = {p: p.read_bytes() for p in (ROOT / "infra").rglob("*.tf")}
+    written |= {p: p.read_bytes() for p in (ROOT / "infra" / "tests").iterdir()}
+    shipped = {str(path.relative_to(ROOT / "infra")): text for path, text in written.items()}
+    (inside,) = python.parents[1].glob("lib/python*/site-packages/mlops_spec/infra")
+    assert {name: text for name, text in tree(inside).items() if text is not None} == shipped
+    laid = tree(tmp_path / "infra")
+    assert laid.pop("quickstart.tfvars.json")
+    assert {name: text for name, text in laid.items() if text is not None} == shipped
+    assert not list(tmp_path.glob("rendered/*/code/mlops_spec/infra"))

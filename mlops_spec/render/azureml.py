@@ -71,15 +71,18 @@ def _is_for_jobs(requirement: Requirement) -> bool:
     return not extra and requirement.name not in _ENGINE_ONLY
 
 
-def data(spec: Spec, payload: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """The prepared data set as an asset whose version follows what it was read from.
+def data(
+    spec: Spec, payload: Mapping[str, Any], code: Mapping[str, str], folder: str
+) -> dict[str, Any]:
+    """The prepared data set as an asset whose version follows what it was made from, and how.
 
     Args:
         spec: What is wanted.
         payload: The request that prepares it, which names the digest of what it reads.
+        code: The modules that prepare it, with their digests.
         folder: The prepared data set, relative to the document.
     """
-    content = [payload["command"], payload["spec"]]
+    content = [payload["command"], payload["spec"], code]
     return {
         "$schema": f"{_SCHEMAS}/data.schema.json",
         "type": "uri_folder",

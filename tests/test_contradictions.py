@@ -1,0 +1,94 @@
+"""Values that are fine alone and impossible together are said before any work."""
+
+from __future__ import annotations
+
+import pytest
+from project import CLOUD, at, check, experiment, refusal, started
+
+MINE = "+experiment=mine"
+QUICK = "+experiment=quickstart"
+FILE = "conf/experiment/mine.yaml"
+LINE = "command line"
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path, monkeypatch):
+    """An empty folder, in which nothing may start."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mlops_spec.run.execute", started)
+
+
+# name -> files, command line, the problems said
+IMPOSSIBLE = {
+    "a frozen backbone without weights": (
+        experiment("training:\n  freeze:\n    mode: backbone"),
+        [MINE],
+        [(f"{FILE}:5", "training.freeze.mode", "model.weights=imagenet")],
+    ),
+    "weights that nobody published": (
+        {},
+        [QUICK, "model.weights=imagenet"],
+        [(LINE, "model.weights", "model.weights=none")],
+    ),
+    "an input larger than the picture": (
+        {},
+        [QUICK, "model={resize: 8}"],
+        [(LINE, "model.resize", "16, got 8")],
+    ),
+    "photographs that all are held out": (
+        {"photos/ants/1.jpg": ""},
+        [
+            "name=x",
+            "data=folder",
+            "data.root=photos",
+            "data.val_fraction=0.6",
+            "data.test_fraction=0.4",
+        ],
+        [(LINE, "data.test_fraction", "nothing to train on")],
+    ),
+    "digits that all are held out": (
+        {},
+        [QUICK, "data.val_fraction=0.6", "data.test_fraction=0.6"],
+        [(LINE, "data.test_fraction", "nothing to train on")],
+    ),
+    "a data set that is not there": (
+        experiment(
+            "data:\n  root: nowhere", head="defaults: [override /data: folder, _self_]\nname: m"
+        ),
+        [MINE],
+        [(f"{FILE}:5", "data.root", "no folder nowhere")],
+    ),
+    "a cluster of no workspace": (
+        {},
+        [QUICK, "compute=azureml_cpu"],
+        [(at("workspace/local", "kind"), "workspace.kind", "workspace=azure")],
+    ),
+    "a secret of this machine in a job": (
+        {},
+        ["render", QUICK, *CLOUD, "compute.environment.T='${secret:T}'"],
+        [(LINE, "compute.environment.T", "can not read")],
+    ),
+    "a cluster whose least is more than its most": (
+        experiment("compute:\n  min_nodes: 5"),
+        ["render", MINE, *CLOUD],
+        [(f"{FILE}:4", "compute.min_nodes", "at most compute.max_nodes, 2, got 5")],
+    ),
+    "a cloud that is rendered only": (
+        {},
+        ["plan", QUICK, *CLOUD],
+        [
+            (at("compute/azureml_cpu", "kind"), "compute.kind", "mlops_spec render"),
+            (at("workspace/azure", "kind"), "workspace.kind", "mlops_spec render"),
+        ],
+    ),
+    "a sweep of it": (
+        {},
+        ["-m", QUICK, "workspace=azure", CLOUD[2], "seed=1,2"],
+        [(at("workspace/azure", "kind"), "workspace.kind", "mlops_spec render")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "argv", "expected"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
+def test_a_contradiction_is_named_with_its_place_and_a_way_out(files, argv, expected, capsys):
+    check(refusal(files, argv, capsys), expected)
