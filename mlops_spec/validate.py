@@ -193,6 +193,9 @@ def _of_a_cluster(compute: AzuremlCompute, origins: Origins) -> Iterator[Problem
         key = "compute.min_nodes"
         what = f"should be at most compute.max_nodes, {compute.max_nodes}, got {compute.min_nodes}"
         yield Problem(where_is(origins, key), key, what)
+    if compute.nodes > compute.max_nodes:
+        what = f"should be at most compute.max_nodes, {compute.max_nodes}, got {compute.nodes}"
+        yield Problem(where_is(origins, "compute.nodes"), "compute.nodes", what)
     for name, value in compute.environment.items():
         if "${secret:" in value:
             key = f"compute.environment.{name}"

@@ -73,6 +73,11 @@ IMPOSSIBLE = {
         ["render", MINE, *CLOUD],
         [(f"{FILE}:4", "compute.min_nodes", "at most compute.max_nodes, 2, got 5")],
     ),
+    "more nodes than a cluster has": (
+        {},
+        ["render", QUICK, *CLOUD, "compute.nodes=4"],
+        [(LINE, "compute.nodes", "at most compute.max_nodes, 2, got 4")],
+    ),
     "a cloud that is rendered only": (
         {},
         ["plan", QUICK, *CLOUD],

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_bundle
 import yaml
 from project import CLOUD
 from toyproject import Project, environment
@@ -100,7 +101,9 @@ def test_azures_own_sdk_loads_every_document(tmp_path, monkeypatch):
         from azure.ai import ml
     except ImportError:
         pytest.skip("LOUD: azure-ai-ml is not installed: pip install 'mlops_spec[azure]'")
-    assert main(["render", "+experiment=quickstart", *CLOUD]) == 0
+    small_bundle.make(Path("bundle"))
+    several = ("compute.devices=2", "compute.nodes=2", "model.weights=bundle")
+    assert main(["render", "+experiment=quickstart", *CLOUD, *several]) == 0
     Path("rendered/quickstart/data").mkdir()
     folder = Path("rendered/quickstart")
     loaders = {
@@ -114,6 +117,9 @@ def test_azures_own_sdk_loads_every_document(tmp_path, monkeypatch):
         entity = load(folder / f"{name}.yml")
         if hasattr(entity, "_validate"):
             assert entity._validate().passed, entity._validate().error_messages
+    job = ml.load_job(folder / "train.yml")
+    assert (job.resources.instance_count, job.distribution.process_count_per_instance) == (2, 2)
+    assert (folder / job.inputs["weights"].path).resolve() == Path("bundle").resolve()
     path = folder / "train.yml"
     path.write_text(path.read_text("utf-8").replace("compute:", "compoot:"), "utf-8")
     with pytest.raises(Exception, match="compoot"):  # the SDK would have said so

@@ -114,6 +114,17 @@ def job(spec: Spec, payload: Mapping[str, Any], inputs: Mapping[str, Any]) -> di
         "compute": f"azureml:{compute.cluster}",
         "inputs": dict(inputs),
         "outputs": {"out": {"type": "uri_folder"}},
+        **_processes(compute),
+    }
+
+
+def _processes(compute: AzuremlCompute) -> dict[str, Any]:
+    """What starts a process for each device of each node, where there are several."""
+    if compute.nodes * compute.devices == 1:
+        return {}
+    return {
+        "resources": {"instance_count": compute.nodes},
+        "distribution": {"type": "pytorch", "process_count_per_instance": compute.devices},
     }
 
 
