@@ -1,6 +1,7 @@
 import hashlib
 import random
 import shutil
+import sys
 from collections import Counter
 
 import numpy as np
@@ -167,6 +168,34 @@ def test_targets_are_positions_in_the_fixed_order_of_classes(tmp_path):
     rows = dataset.split("val")
     assert [row.label for row in rows] == ["ant", "ant", "bee", "bee"]
     assert dataset.targets(rows).tolist() == [0, 0, 1, 1]
+
+
+def test_a_manifest_that_was_read_is_columns_and_not_objects(tmp_path):
+    rows = [
+        Row(f"{i % 8}/{i}.png", str(i % 8), manifest.SPLITS[i % 3], digest_of(str(i)))
+        for i in range(30_000)
+    ]
+    manifest.write(tmp_path, tmp_path, rows)
+    before = sys.getallocatedblocks()
+    dataset = manifest.read(tmp_path)
+    train = dataset.split("train")
+    targets = dataset.targets(train)
+    assert sys.getallocatedblocks() - before < 3_000
+    assert len(train) == len(targets) == 10_000
+    assert train[-1] == train[9_999]
+    assert [*train] == [row for row in sorted(rows) if row.split == "train"]
+    assert [*train[5:8]] == [train[i] for i in (5, 6, 7)]
+
+
+@pytest.mark.parametrize(
+    "line", ["a.png,ant,train", "a.png,ant,train,00,00", "a.png,ant,exam,00", "\x00"]
+)
+def test_a_damaged_manifest_is_said(tmp_path, line):
+    manifest.write(tmp_path, tmp_path, some_rows())
+    with (tmp_path / "manifest.csv").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(MlopsError, match="is damaged"):
+        manifest.read(tmp_path)
 
 
 def test_counts_and_findings_are_recorded(tmp_path):

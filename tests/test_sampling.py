@@ -1,5 +1,6 @@
 """Who takes which image: every one once, dealt out among processes, rare classes as often."""
 
+import sys
 from collections import Counter
 
 import pytest
@@ -57,6 +58,15 @@ def test_of_several_labels_the_rarest_counts() -> None:
     targets = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
     found = losses.rarity(targets)
     torch.testing.assert_close(found, torch.tensor([0.25, 0.25, 0.25, 1.0, 0.2]))
+
+
+def test_an_epoch_s_order_is_not_a_million_objects() -> None:
+    sampler = Shuffled(100_000, 0)
+    before = sys.getallocatedblocks()
+    drawn = iter(sampler)
+    next(drawn)
+    assert sys.getallocatedblocks() - before < 20_000
+    assert len({index for index, _ in drawn}) == 99_999
 
 
 def test_processes_draw_chance_of_their_own() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trainers._torch.sampling import Dealt
     from trainers._torch.vision import v2
 
+_STATISTICS = 5000  # pictures that tell the colours of all: within 0.3 % of a deviation, or so
 _CACHE_BYTES = 2**30  # decoded pictures of a split kept in memory, by all processes that load it
 
 
@@ -87,14 +88,17 @@ def _drawn(seed: int) -> Iterator[None]:
 
 
 def channel_statistics(pictures: Pictures) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, of values in 0..1, over the given pictures."""
-    channels = pictures.how.channels
+    """Mean and standard deviation per channel, of values in 0..1.
+
+    Of all pictures or, where there are very many, of some thousand from all over them.
+    """
+    channels, count = pictures.how.channels, min(len(pictures), _STATISTICS)
     total, squares = torch.zeros(2, channels, dtype=torch.float64)
-    for index in range(len(pictures)):
-        values = pictures.raw(index).double().div(255)
+    for number in range(count):
+        values = pictures.raw(number * len(pictures) // count).double().div(255)
         total += values.mean(dim=(1, 2))
         squares += values.square().mean(dim=(1, 2))
-    mean, square = total / len(pictures), squares / len(pictures)
+    mean, square = total / count, squares / count
     std = (square - mean.square()).clamp(min=1e-6).sqrt()
     return tuple(mean.tolist()), tuple(std.tolist())
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_CHUNK = 4096
+
+
 @dataclass(frozen=True)
 class Part:
     """The share of one of several processes that train together: `rank` from 0, `of` how many."""
@@ -57,12 +60,18 @@ class Shuffled(Sampler[tuple[int, int]]):
         order = self._order(generator)
         draws = torch.randint(2**32, (self.count,), generator=generator)
         mine = slice(self.part.rank, len(self) * self.part.of, self.part.of)
-        return iter(zip(order[mine].tolist(), draws[mine].tolist(), strict=True))
+        return _pairs(order[mine], draws[mine])
 
     def _order(self, generator: torch.Generator) -> torch.Tensor:
         if self.weights is None:
             return torch.randperm(self.count, generator=generator)
         return torch.multinomial(self.weights, self.count, replacement=True, generator=generator)
+
+
+def _pairs(order: torch.Tensor, draws: torch.Tensor) -> Iterator[tuple[int, int]]:
+    """Two tensors as pairs of numbers, some of which are objects at a time."""
+    for some, theirs in zip(order.split(_CHUNK), draws.split(_CHUNK), strict=True):
+        yield from zip(some.tolist(), theirs.tolist(), strict=True)
 
 
 class Dealt(Sampler[int]):
