@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+ROOT = Path(__file__).resolve().parents[1]
 ENGINE = [sys.executable, "-m", "mlops_spec"]
 NOTHING = [sys.executable, "-c", "pass"]
 

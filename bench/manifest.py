@@ -1,23 +1,26 @@
-"""A manifest of a million images: checked and written, and read again.
+"""A manifest of a million images: a user's table checked, the manifest written, and read again.
 
 python bench/manifest.py
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
-from _common import report, rounded, seconds
+import yaml
+from _common import ROOT, report, rounded, seconds
 
 from mlops_spec import manifest
 from mlops_spec.rows import SPLITS, Row
+from trainers.datasets import table
 
 IMAGES, CLASSES, MOST = 1_000_000, 1000, 10.0
 
 
 def main() -> None:
-    """Measures both ways."""
+    """Measures all ways, and how many objects the read manifest is."""
     rows = [
         Row(f"c{i % CLASSES}/{i:07}.jpg", f"c{i % CLASSES}", SPLITS[i // CLASSES % 3], f"{i:064x}")
         for i in range(IMAGES)
@@ -25,17 +28,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
         write = seconds(lambda: manifest.write(here, here, rows))
-        read = seconds(lambda: manifest.read(here))
-        megabytes = (here / "manifest.csv").stat().st_size / 1e6
+        before = sys.getallocatedblocks()
+        kept = []
+        read = seconds(lambda: kept.append(manifest.read(here)))
+        objects = sys.getallocatedblocks() - before
+        check = seconds(lambda: sum(1 for _ in table._listed(_wish(here / "manifest.csv"))))  # noqa: SLF001
     report(
         {
             "images": IMAGES,
-            "seconds": rounded({"write": write, "read": read}),
-            "megabytes": round(megabytes),
-            "target": f"write + read < {MOST} s",
-            "met": write + read < MOST,
+            "seconds": rounded({"check a table": check, "write": write, "read": read}),
+            "objects held": objects,
+            "target": f"each < {MOST} s",
+            "met": max(check, write, read) < MOST,
         }
     )
+
+
+def _wish(file: Path) -> table.Spec:
+    """The preset, for a table with a split."""
+    values = yaml.safe_load((ROOT / "conf" / "data" / "table.yaml").read_text("utf-8"))
+    columns = {**values["columns"], "split": "split"}
+    return table.Spec.model_validate({**values, "file": str(file), "columns": columns})
 
 
 if __name__ == "__main__":
