@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from mlops_spec import bundle, files, manifest
+from mlops_spec import bundle, curves, files, manifest
 from mlops_spec.metrics import confidence, confusion, mistakes, per_class
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def render(scores: Scores, metrics: dict[str, Any], data_dir: Path, bundle_dir: 
         labels=scores.labels,
         matrix=[] if scores.multi_label else confusion(scores).tolist(),
         sheet=_sheet(bundle_dir / bundle.SHEET),
+        charts=curves.charts(bundle_dir),
+        size=(curves.WIDTH, curves.HEIGHT),
         classes=list(_classes(scores)),
         mistakes=list(_mistakes(scores, dataset)),
         data=_data(data_dir, dataset),

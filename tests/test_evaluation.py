@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import small_bundle
 
-from mlops_spec import bundle, evaluation, files, gate, manifest, report
+from mlops_spec import bundle, curves, evaluation, files, gate, manifest, report
 from mlops_spec.metrics import Scores, confusion, measure, mistakes
 from mlops_spec.rows import Row
 
@@ -107,6 +107,20 @@ def judged(tmp_path):
     small_bundle.make(tmp_path / "bundle")
     metrics = evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4)
     return tmp_path / "out", metrics
+
+
+def test_the_report_shows_how_training_went(tmp_path):
+    small_bundle.data_set(tmp_path / "data")
+    bundle_dir = small_bundle.make(tmp_path / "bundle")
+    pages = []
+    for epochs in ([], [(1, 2.0, 1.0, 0.5, 10), (2, 1.0, 0.5, 0.75, 20)]):
+        curves.write(bundle_dir, epochs)
+        evaluation.evaluate(tmp_path / "data", bundle_dir, tmp_path / "out", 4)
+        pages.append((tmp_path / "out" / "report.html").read_text("utf-8"))
+    assert pages[0].count("<polyline") == 0
+    assert pages[1].count("<polyline") == 3
+    assert "0.500 to 2.000" in pages[1]
+    assert "more of the network learns" in pages[1]
 
 
 def predictions(folder):

@@ -66,6 +66,8 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(values, numb
     assert metrics[0] == metrics[1]
     assert metrics[0]["metrics"]["epoch"] > 4, "or the weights prove nothing"
     weights = [(tmp_path / x / "model.safetensors").read_bytes() for x in ("unbroken", "killed")]
+    curves = [(tmp_path / x / "history.csv").read_bytes() for x in ("unbroken", "killed")]
+    assert curves[0] == curves[1]
     assert weights[0] == weights[1]
 
 

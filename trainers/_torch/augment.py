@@ -84,10 +84,14 @@ def write_sheet(pictures: Pictures, mixing: Mixing, path: Path) -> None:
     count = min(_ROWS, len(pictures))
     chosen = [i * len(pictures) // count for i in range(count)]
     draws = _COLUMNS - 1
-    rows = [[pictures.raw(i), *(pictures[i, draw][0] for draw in range(draws))] for i in chosen]
+    rows = [
+        [pictures.raw(i), *(pictures[i, number * draws + draw][0] for draw in range(draws))]
+        for number, i in enumerate(chosen)
+    ]
     if mixing.ways:
         last = torch.stack([row[-1] for row in rows]).float()
         with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             mixed, _ = mixing(last, torch.zeros(count, dtype=torch.long))
         rows = [[*row[:-1], picture.byte()] for row, picture in zip(rows, mixed, strict=True)]
     names = [pictures.rows[i].label for i in chosen]
@@ -101,7 +105,7 @@ def _drawn(rows: list[list[torch.Tensor]], names: list[str]) -> Image.Image:
     sheet = Image.new("RGB", (wide * _COLUMNS + _GAP, high * len(rows) + _GAP), "white")
     pen = ImageDraw.Draw(sheet)
     for y, (row, name) in enumerate(zip(rows, names, strict=True)):
-        pen.text((_GAP, y * high + _GAP), f"{name}: as it is, and changed", fill="black")
+        pen.text((_GAP, y * high + _GAP), name, fill="black")
         for x, picture in enumerate(row):
             place = (x * wide + _GAP, y * high + _GAP + _CAPTION)
             sheet.paste(_cell(picture), place)

@@ -76,6 +76,12 @@ def best(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     return state["state_dict"], metrics
 
 
+def history(folder: Path) -> list[list[float]]:
+    """Each epoch's numbers, as `progress.History` kept them."""
+    state = torch.load(folder / "last.ckpt", weights_only=True)
+    return next(kept["history"] for kept in _callbacks(state) if "history" in kept)
+
+
 def _callbacks(state: dict[str, Any]) -> list[dict[str, Any]]:
     """What Lightning's callbacks keep in a checkpoint."""
     return [*state["callbacks"].values()]

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy
 
-from mlops_spec import bundle, manifest
+from mlops_spec import bundle, curves, manifest
 from mlops_spec.bundle import Preprocessing
 from mlops_spec.rows import Rows
 from trainers._torch import (
@@ -28,7 +28,7 @@ from trainers._torch import (
 from trainers._torch.classifier import Classifier
 from trainers._torch.data import Pictures, channel_statistics, loader
 from trainers._torch.export import export
-from trainers._torch.progress import Lines
+from trainers._torch.progress import History, Lines
 from trainers._torch.sampling import Dealt, Part, Shuffled
 from trainers._transfer_spec import Spec
 
@@ -67,6 +67,7 @@ def fit(
             return {}
         state, metrics = checkpoints.best(folder)
         module.load_state_dict(state)
+        curves.write(out_dir, checkpoints.history(folder))
         made = spec.model_copy(update={"training": module.spec})  # with what was found
         export(module.judged.cpu().eval(), made, dataset, how, out_dir)
     shutil.rmtree(folder)
@@ -131,7 +132,9 @@ def _run(
     if start.done:
         return
     if pictures.augment and part.rank == 0:
-        augment.write_sheet(pictures, module.mixing, out_dir / bundle.SHEET)
+        sheet = out_dir / bundle.SHEET
+        augment.write_sheet(pictures, module.mixing, sheet)
+        print(f"what augmentation does is shown in {sheet}", flush=True)  # noqa: T201 - as elsewhere
     weights = losses.rarity(pictures.targets) if training.sampler == "balanced" else None
     shuffled = Shuffled(len(pictures), module.seed, start.epoch, part, weights)
     size = training.batch_size // part.of
@@ -165,7 +168,7 @@ def _trainer(training: Spec, compute: StepCompute, callbacks: list[Callback]) ->
         gradient_clip_val=training.gradient_clip or None,
         precision=training.precision,
         deterministic=training.deterministic,
-        callbacks=[Lines(), *callbacks],
+        callbacks=[Lines(), History(), *callbacks],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

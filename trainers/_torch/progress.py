@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.callbacks import Callback
 
+from mlops_spec import curves
+
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
@@ -59,6 +61,27 @@ class Lines(Callback):
             f"  {duration((last - epoch) * each)} left",
             flush=True,
         )
+
+
+class History(Callback):
+    """Keeps each epoch's numbers, in the checkpoints too, so that a restart forgets none."""
+
+    def __init__(self) -> None:
+        self.epochs: list[list[float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Adds a row, as `curves.COLUMNS` has them."""
+        shown = (float(trainer.callback_metrics[name]) for name in curves.COLUMNS[1:4])
+        learning = sum(w.numel() for w in module.parameters() if w.requires_grad)
+        self.epochs.append([trainer.current_epoch + 1, *shown, learning])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"history": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What a checkpoint kept."""
+        self.epochs = state_dict["history"]
 
 
 def duration(seconds: float) -> str:
