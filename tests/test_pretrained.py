@@ -7,7 +7,7 @@ import small_bundle
 from world import Now, World
 
 from mlops_spec import pretrained, registry
-from mlops_spec.errors import SpecError, StateError
+from mlops_spec.errors import SpecError, StateError, StepError
 from mlops_spec.pretrained import Pretrained
 from mlops_spec.registry import Version
 from mlops_spec.spec import AzureWorkspace, LocalWorkspace
@@ -96,6 +96,18 @@ def test_weights_are_part_of_what_training_is(tmp_path):
     assert words[words.index("--weights") :][:4] == [
         *("--weights", "${{weights}}", "--weights-digest", "a"),
     ]
+
+
+@pytest.mark.parametrize(("named", "given"), [("none", "w.pt"), ("w.pt", None)])
+def test_a_step_by_hand_has_the_weights_that_its_spec_names(tmp_path, named, given):
+    from small_training import settings, step
+
+    from trainers import transfer
+
+    whole = step(settings())
+    named_so = whole.model.model_copy(update={"weights": named})
+    with pytest.raises(StepError, match=f"model.weights={named} and --weights {given}"):
+        transfer.train(whole.model_copy(update={"model": named_so}), tmp_path, tmp_path, given)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ EVERYTHING = {
     "loss": "focal",
     "class_weights": "balanced",
     "freeze": {"mode": "gradual"},
+    "augment": {"rand_augment": 2, "blur": 0.5, "random_erasing": 0.5, "vertical_flip": True},
     "ema": 0.9,
     "early_stopping": {"patience": 6},
     "workers": 2,
@@ -39,6 +40,8 @@ RISING = {
     "lr": 0.05,
     "schedule": {"kind": "cosine", "warmup_epochs": 1},
     "freeze": {"mode": "gradual"},
+    "sampler": "balanced",
+    "augment": {"mixup": 0.4, "cutmix": 1.0},
 }
 
 

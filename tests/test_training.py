@@ -199,6 +199,38 @@ def test_misspelt_backbone_is_said_with_a_suggestion(tmp_path) -> None:
     assert "torchvision has no 'resnet19'; did you mean resnet1" in answer.stderr
 
 
+def test_stanford_dogs_from_its_archives_and_a_file_of_weights(tmp_path) -> None:
+    from test_stanford_dogs import replica
+
+    from trainers._torch.vision import torchvision
+
+    replica(tmp_path)
+    import torch
+
+    torch.save(torchvision.models.resnext50_32x4d().state_dict(), tmp_path / "resnext50.pth")
+    archives = ("data.images=images.tar", "data.lists=lists.tar", "model.weights=resnext50.pth")
+    small = ("model.resize=64", "model.input_size=64", "training.batch_size=8")
+    words = ("+experiment=stanford_dogs", *archives, *small, *SHORT)
+    answer = Project(tmp_path).run(*words)
+    assert answer.returncode == 0, answer.stderr
+    assert "37 images, 3 classes (train 19, val 5, test 13)" in answer.stdout
+    assert "started from the weights of resnext50.pth" in answer.stdout
+    assert "warning" not in answer.stdout + answer.stderr
+    (folder,) = tmp_path.glob(".mlops/models/dogs/*")
+    assert bundle.read(folder).labels == ("Chihuahua", "Mexican_hairless", "bloodhound")
+
+
+def test_a_model_starts_from_a_registered_one_and_keeps_its_head(quickstart: Project) -> None:
+    words = ("+experiment=quickstart", "name=again", "registered_model=again", *SHORT)
+    again = quickstart.run(
+        *words, "model.weights=model:digits", "model.head.keep=true", "training.lr=0.0001"
+    )
+    assert again.returncode == 0, again.stderr
+    assert "warning" not in again.stdout + again.stderr
+    first = next(line for line in again.stdout.splitlines() if "epoch 1/1" in line)
+    assert float(first.split("val_accuracy ")[1].split()[0]) > 0.95  # it knew them already
+
+
 def test_ants_and_bees_from_real_photographs(tmp_path) -> None:
     root = SHARED / "data" / "ants_bees"
     if not root.is_dir():

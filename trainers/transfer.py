@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_spec import pretrained
+from mlops_spec.errors import StepError
 from mlops_spec.spec import NO_FILE
 from trainers._transfer_spec import Spec
 
@@ -86,7 +87,14 @@ def train(
 
     Returns:
         The metrics of the best epoch on the validation split.
+
+    Raises:
+        StepError: It can not be done; what helps is said.
     """
+    assert spec.model is not None
+    if (weights is None) != (spec.model.weights in NO_FILE):
+        message = f"model.weights={spec.model.weights} and --weights {weights} do not go together"
+        raise StepError(message, "give the file that model.weights names, and no other")
     from trainers._torch import loop
 
     return loop.fit(spec, data_dir, out_dir, weights)

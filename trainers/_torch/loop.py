@@ -86,6 +86,7 @@ def _start(
     if model.head.keep:
         weights.check_labels(found, dataset.classes)
     weights.load(found, network, backbone, model)
+    print(f"started from the weights of {source}", flush=True)  # noqa: T201 - as elsewhere
     return network, preprocessing(model, dataset, found.normalisation)
 
 
