@@ -113,14 +113,16 @@ def measure(scores: Scores) -> dict[str, float]:
     import numpy as np
 
     each, true, p = per_class(scores), scores.true, scores.probabilities
-    found = {"accuracy": scores.right.mean(), "macro_f1": each.f1.mean()}
+    found = {"accuracy": scores.right.mean()}
     if scores.multi_label:
+        found["macro_f1"] = each.f1.mean()
         both, either = (true & scores.said).sum(), true.sum() + scores.said.sum()
         found["micro_f1"] = 2 * both / max(either, 1)
         found["mean_average_precision"] = np.mean([*map(average_precision, true.T, p.T)])
         likelihood = np.where(true, p, 1 - p)
     else:
         found["balanced_accuracy"] = each.recall.mean()
+        found["macro_f1"] = each.f1.mean()
         likelihood = (p * true).sum(axis=1)
     found["log_loss"] = -np.log(np.maximum(likelihood, _LEAST)).mean()
     return {name: float(number) for name, number in found.items()}
