@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files
 from mlops_spec.spec import ModelSpec
-from trainers._torch import networks
+from trainers._torch import backbones, networks
 
 if TYPE_CHECKING:
     from trainers._torch.networks import Network
@@ -31,7 +31,8 @@ class Task:
 
     def network(self, classes: int) -> Network:
         """The network of all sides, in evaluation mode; which parts learn is a side's business."""
-        return networks.build(ModelSpec.model_validate(self.model), classes)
+        spec = ModelSpec.model_validate(self.model)
+        return networks.build(spec, backbones.build(spec).module, classes)
 
 
 def given() -> Task:

@@ -25,7 +25,7 @@ V = TypeVar("V")
 MODELS = Path(".mlops/models")
 _TOOLS = (
     *("python", "mlops_spec", "torch", "torchvision", "pytorch-lightning"),
-    *("onnx", "onnxruntime", "mlflow-skinny", "scikit-learn"),
+    *("onnx", "onnxruntime", "mlflow-skinny", "scikit-learn", "timm"),
 )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_spec import bundle, files, registry
+from mlops_spec import files, registry
 from mlops_spec.errors import StateError
 from mlops_spec.spec import NO_FILE, LocalWorkspace
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec
 
 _REGISTERED = "model:"
+_CARRIED = ("digests", "labels", "preprocessing", "activation")  # what training takes of a card
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,12 @@ class Pretrained:
     digest: str
 
 
-def contradictions(weights: str) -> Iterator[tuple[str, str]]:
-    """A file of weights that is not there."""
+def contradictions(spec: Spec) -> Iterator[tuple[str, str]]:
+    """A file of weights that is not there; a champion that starts from itself."""
+    weights = spec.model.weights
+    if weights == f"{_REGISTERED}{spec.registered_model}":
+        cure = f"name the version: model.weights={weights}/VERSION"
+        yield "model.weights", f"each promotion would make it another one, without end; {cure}"
     if weights in NO_FILE or weights.startswith(_REGISTERED):
         return
     if not Path(weights).expanduser().exists():
@@ -60,8 +65,21 @@ def find(spec: Spec, models: Path) -> Pretrained | None:
 
 
 def digest(path: Path) -> str:
-    """What weights are: of a bundle its identity, of a file its content."""
-    return bundle.digest(path) if path.is_dir() else files.sha256_file(path)
+    """What weights are: of a file its content, of a bundle what its card says they are.
+
+    Reading a bundle checks its files against the card.
+
+    Raises:
+        StateError: A folder is no bundle.
+    """
+    if not path.is_dir():
+        return files.sha256_file(path)
+    try:
+        card = files.read_json(path / "model.json")
+    except FileNotFoundError as error:
+        message = f"model.weights: {path} is no model bundle: it has no model.json"
+        raise StateError(message, "name a file of weights, or a bundle's folder") from error
+    return files.sha256_of({name: card.get(name) for name in _CARRIED})
 
 
 def _registered(spec: Spec, reference: str, models: Path) -> Pretrained:
@@ -76,7 +94,7 @@ def _registered(spec: Spec, reference: str, models: Path) -> Pretrained:
     if not found.intact:
         message = f"model.weights: the bundle of {name} {found.version} is gone"
         raise StateError(message, f"restore {found.path}, or start from another version")
-    return Pretrained(found.path, found.digest)
+    return Pretrained(found.path, digest(Path(found.path)))
 
 
 def _is(version: Version, wanted: str) -> bool:

@@ -7,7 +7,7 @@ No field has a default here: every value is written in YAML, once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -19,7 +19,7 @@ from pydantic import (
 from mlops_spec import files, kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
@@ -30,8 +30,14 @@ class Section(BaseModel):
 
     def __getattribute__(self, name: str) -> Any:
         if _reads is not None:
-            _reads.add((id(self), name))
+            _reads.add((_copied.get(id(self), id(self)), name))
         return super().__getattribute__(name)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some values changed; reading it counts as reading what it is made from."""
+        made = super().model_copy(update=update, deep=deep)
+        _copied[id(made)] = _copied.get(id(self), id(self))
+        return made
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
         if _reads is not None:  # dict(section)
@@ -41,6 +47,9 @@ class Section(BaseModel):
 
 # (section, attribute) asked for since `note_reads`; None while nobody wants to know
 _reads: set[tuple[int, str]] | None = None
+
+
+_copied: dict[int, int] = {}  # section -> the one that it is a copy of
 
 
 def note_reads() -> None:

@@ -73,9 +73,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("sampler", ["shuffled", "balanced"])
-def test_two_processes_have_the_metrics_and_weights_of_one(folder, sampler) -> None:
-    training = settings(**PLAIN, sampler=sampler)
+@pytest.mark.parametrize("balance", [{"class_weights": "balanced"}, {"sampler": "balanced"}])
+def test_two_processes_have_the_metrics_and_weights_of_one(folder, balance) -> None:
+    training = settings(**PLAIN, **balance)
     alone, both = (train(folder, f"of{n}", training, n) for n in (1, 2))
     assert both == pytest.approx(alone, abs=1e-5)
     one, two = (load_file(folder / f"of{n}" / "model.safetensors") for n in (1, 2))

@@ -302,6 +302,11 @@ def test_a_rare_class_counts_as_often_as_it_is_absent() -> None:
     torch.testing.assert_close(both, torch.tensor(counted * np.log(2) / 8, dtype=torch.float32))
 
 
+def test_a_class_that_every_image_has_is_learned() -> None:
+    targets = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    torch.testing.assert_close(losses.rarer(targets), torch.tensor([1.0, 1.0]))
+
+
 def test_judging_counts_images_of_which_all_labels_are_right() -> None:
     logits = torch.tensor([[2.0, -1.0], [2.0, 1.0], [-1.0, -1.0]])
     targets = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])

@@ -1,12 +1,13 @@
 """Which files a training starts from: named in the spec, found in the world, part of the key."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import small_bundle
 from world import Now, World
 
-from mlops_spec import pretrained, registry
+from mlops_spec import bundle, pretrained, registry
 from mlops_spec.errors import SpecError, StateError, StepError
 from mlops_spec.pretrained import Pretrained
 from mlops_spec.registry import Version
@@ -27,7 +28,8 @@ def version(number, *, champion=False, intact=True):
 
 
 @pytest.fixture(autouse=True)
-def _registered(monkeypatch):
+def _registered(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     versions = {"dogs": [version(1), version(2, champion=True), version(3, intact=False)]}
     versions["cats"] = [version(1)]
     monkeypatch.setattr(registry, "read", lambda _database, _models, name: versions.get(name, []))
@@ -58,7 +60,29 @@ def test_a_bundle_is_known_by_its_network_and_weights(tmp_path):
 
 @pytest.mark.parametrize(("weights", "number"), [("model:dogs", 2), ("model:dogs/1", 1)])
 def test_a_registered_model_is_its_champion_or_the_version_asked_for(weights, number):
-    assert find(weights) == Pretrained(f"models/dogs/{number}", f"digest{number}")
+    bundle = small_bundle.make(Path(f"models/dogs/{number}"), scale=number)
+    assert find(weights) == Pretrained(str(bundle), pretrained.digest(bundle))
+    other = small_bundle.make(Path("other"), scale=number + 1)
+    assert pretrained.digest(other) != pretrained.digest(bundle)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"labels": ("a", "b", "c")}, {"activation": "sigmoid"}, {"preprocessing": "other"}]
+)
+def test_a_bundle_with_another_card_is_another_start(tmp_path, changes):
+    folder = small_bundle.make(tmp_path / "bundle")
+    card, before = bundle.read(folder), pretrained.digest(folder)
+    if "preprocessing" in changes:
+        changes = {"preprocessing": card.preprocessing.model_copy(update={"mean": (0.9,) * 3})}
+    bundle.write(folder, card.model_copy(update={"metrics": {"accuracy": 1.0}}))
+    assert pretrained.digest(folder) == before
+    bundle.write(folder, card.model_copy(update=changes))
+    assert pretrained.digest(folder) != before
+
+
+def test_a_folder_that_is_no_bundle_is_said(tmp_path):
+    with pytest.raises(StateError, match=r"is no model bundle: it has no model\.json"):
+        find(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +139,11 @@ def test_a_step_by_hand_has_the_weights_that_its_spec_names(tmp_path, named, giv
     [
         (["model.weights=imagnet"], "there is no file imagnet"),
         (["model.weights=imagenet"], "small_cnn has no pretrained weights"),
+        (["model.weights=model:digits"], "name the version: model.weights=model:digits/VERSION"),
+        (
+            ["training.batch_size=2", "compute.devices=2", "model.head.hidden=8"],
+            "BatchNorm in the head needs two",
+        ),
         (["model.head.keep=true"], "only a file of weights has a head"),
     ],
 )

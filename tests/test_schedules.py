@@ -133,8 +133,24 @@ def test_a_warm_up_of_all_epochs_is_refused():
 def test_focal_loss_without_gamma_is_cross_entropy():
     logits, targets, weight = torch.randn(9, 3), torch.arange(9) % 3, torch.tensor([1.0, 2.0, 0.5])
     for given in (None, weight):
-        expected = functional.cross_entropy(logits, targets, given)
+        expected = functional.cross_entropy(logits, targets, given, reduction="sum") / 9
         torch.testing.assert_close(losses.Focal(0.0, given)(logits, targets), expected)
+        torch.testing.assert_close(losses.CrossEntropy(given, 0.0)(logits, targets), expected)
+
+
+def test_smoothed_cross_entropy_is_torch_s():
+    logits, targets = torch.randn(9, 3), torch.arange(9) % 3
+    expected = functional.cross_entropy(logits, targets, label_smoothing=0.2)
+    torch.testing.assert_close(losses.CrossEntropy(None, 0.2)(logits, targets), expected)
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "focal"])
+def test_the_loss_of_a_batch_is_that_of_its_parts(kind):
+    """With weights, too: devices and accumulation divide batches."""
+    logits, targets, weight = torch.randn(8, 3), torch.arange(8) % 3, torch.tensor([1.0, 2.0, 9.0])
+    loss = losses.Focal(2.0, weight) if kind == "focal" else losses.CrossEntropy(weight, 0.1)
+    halves = [loss(logits[part], targets[part]) for part in (slice(4), slice(4, 8))]
+    torch.testing.assert_close(sum(halves) / 2, loss(logits, targets))
 
 
 def test_focal_loss_is_its_formula():

@@ -58,10 +58,10 @@ def test_onnx_and_safetensors_are_the_same_network(quickstart: Project) -> None:
     from mlops_spec.spec import read_step_spec
 
     folder = outputs(quickstart, "train")
-    from trainers._torch import networks
+    from trainers._torch import backbones, networks
 
     spec = read_step_spec(folder.parent / "spec.json")
-    network = networks.build(spec.model, 10).eval()
+    network = networks.build(spec.model, backbones.build(spec.model).module, 10).eval()
     network.load_state_dict(load_file(folder / "model.safetensors"))
     model = bundle.load(folder)
     batch = np.random.default_rng(0).normal(size=(5, 1, 16, 16)).astype(np.float32)

@@ -55,7 +55,7 @@ def test_what_is_found_is_what_is_trained_with(data, tmp_path) -> None:
 @pytest.mark.slow
 def test_a_batch_is_doubled_as_long_as_there_are_images(data, tmp_path) -> None:
     finish(settings(epochs=1, batch_size=4, find={"batch_size": True}), data, tmp_path / "out")
-    assert bundle.read(tmp_path / "out").spec["training"]["batch_size"] == 32  # of 42 images
+    assert bundle.read(tmp_path / "out").spec["training"]["batch_size"] == 32  # all there are
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Weights from files and bundles: what fits is loaded, what does not is said with its cure."""
 
+import contextlib
 import pickle
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def load(path: Path, spec: ModelSpec, classes: tuple[str, ...] = CLASSES):
     backbone, network = network_of(spec, len(classes))
     found = weights.read(path, spec.channels)
     if spec.head.keep:
-        weights.check_labels(found, classes)
+        weights.check_labels(found, classes, multi_label=False)
     weights.load(found, network, backbone, spec)
     return network
 
@@ -100,6 +101,10 @@ def test_a_bundle_brings_the_normalisation_that_its_weights_expect(tmp_path) -> 
     _, grey = loop._start(model(channels=1), dataset, folder)
     assert grey.mean == pytest.approx((0.2,))
     assert grey.std == pytest.approx((0.5,))
+    again = how.model_copy(update={"channels": 1, "mean": (0.1,), "std": (0.2,)})
+    bundle.write(folder, bundle.read(folder).model_copy(update={"preprocessing": again}))
+    _, colours = loop._start(model(), dataset, folder)
+    assert (colours.mean, colours.std) == ((0.1,) * 3, (0.2,) * 3)
 
 
 def test_weights_without_a_normalisation_take_that_of_the_images(tmp_path) -> None:
@@ -110,10 +115,51 @@ def test_weights_without_a_normalisation_take_that_of_the_images(tmp_path) -> No
     assert how.mean == pytest.approx((1 / 3, 1 / 3, 1 / 3))  # plain red, green and blue
 
 
-def test_imagenet_weights_bring_their_normalisation() -> None:
-    known = library().models.get_model_weights("resnet18").DEFAULT.transforms()
-    found = backbones.of_channels(known.mean, known.std, 3)
-    assert found.mean == tuple(known.mean)
+@pytest.fixture
+def downloads(monkeypatch):
+    """Weights come from chance instead of the network; which were asked for is noted."""
+    asked: list[str] = []
+
+    def given(url, *_, **__):
+        name = next(n for n in NAMES if n.partition("_v3")[0] in url)
+        asked.append(name)
+        more = {"init_weights": True} if name != "resnet18" else {}
+        return library().models.get_model(name, **more).state_dict()
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", given)
+    return asked
+
+
+NAMES = ("resnet18", "googlenet", "inception_v3")
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+@pytest.mark.parametrize("name", NAMES)
+def test_imagenet_weights_bring_their_normalisation(downloads, name, channels) -> None:
+    spec = model(name, channels=channels, weights="imagenet", input_size=96, resize=96)
+    backbone, network = network_of(spec)
+    assert downloads == [name]
+    mean = (0.5,) if name != "resnet18" else (0.485, 0.456, 0.406)
+    expected = mean * 3 if len(mean) == 1 else mean
+    found = backbone.normalisation.mean
+    assert found == pytest.approx(expected if channels == 3 else (sum(expected) / 3,))
+    assert network.train()(torch.rand(2, channels, 96, 96)).shape == (2, 2)
+
+
+def test_timm_s_weights_are_asked_for_and_bring_their_normalisation(monkeypatch) -> None:
+    import timm
+
+    make, asked = timm.create_model, []
+
+    def given(name, pretrained, **more):
+        asked.append(pretrained)
+        return make(name, pretrained=False, **more)
+
+    monkeypatch.setattr(timm, "create_model", given)
+    backbone = backbones.build(model("timm/test_resnet", weights="imagenet"))
+    assert asked == [True]
+    assert backbone.normalisation.mean == backbone.module.pretrained_cfg["mean"]
+    assert backbones.build(model("timm/test_resnet", weights="none")).normalisation is None
 
 
 @pytest.mark.parametrize(("given", "wanted"), [(3, 1), (1, 3)])
@@ -183,6 +229,43 @@ def test_a_damaged_file_is_refused(tmp_path, name) -> None:
         weights.read(path, 3)
 
 
+@pytest.mark.parametrize("start", range(0, 2000, 40))
+def test_no_damage_escapes(tmp_path, start) -> None:
+    """Flipped bytes are refused, or change a number; nothing else is raised."""
+    torch.save({"a": torch.ones(2), "b": {"c": 1}}, tmp_path / "w.pt")
+    content = bytearray((tmp_path / "w.pt").read_bytes())
+    content[start % len(content)] ^= 0xFF
+    (tmp_path / "w.pt").write_bytes(content)
+    with contextlib.suppress(StepError):
+        weights.read(tmp_path / "w.pt", 3)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": None}, ["a"], {"a": 1}])
+def test_other_contents_are_refused(tmp_path, content) -> None:
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(StepError, match="holds no tensors"):
+        weights.read(tmp_path / "w.pt", 3)
+
+
+@pytest.mark.parametrize("kind", ["nan", "complex", "sparse"])
+def test_tensors_that_nothing_can_be_learned_from_are_refused(tmp_path, kind) -> None:
+    _, trained = network_of(model())
+    state = trained.state_dict()
+    first = state["backbone.0.weight"]
+    odd = {"nan": first * float("nan"), "complex": first * 1j, "sparse": first.to_sparse()}[kind]
+    torch.save({**state, "backbone.0.weight": odd}, tmp_path / "w.pt")
+    with pytest.raises(StepError, match=r"backbone\.0\.weight|0\.weight holds"):
+        load(tmp_path / "w.pt", model())
+
+
+def test_a_head_for_several_labels_is_not_kept_for_one(tmp_path) -> None:
+    _, trained = network_of(model())
+    folder = bundle_of(tmp_path / "bundle", trained)
+    bundle.write(folder, bundle.read(folder).model_copy(update={"activation": "sigmoid"}))
+    with pytest.raises(StepError, match="another number of labels"):
+        load(folder, model(keep=True))
+
+
 def test_a_file_without_tensors_is_refused(tmp_path) -> None:
     torch.save({"epoch": 3, "state_dict": {}}, tmp_path / "none.pt")
     with pytest.raises(StepError, match="holds no tensors by name"):
@@ -229,6 +312,11 @@ def test_pictures_too_small_for_a_backbone_are_said() -> None:
 def test_misspelt_timm_backbone_is_said_with_a_suggestion() -> None:
     with pytest.raises(StepError, match=r"timm has no 'resnt18'; did you mean resnet18\?"):
         backbones.build(model("timm/resnt18"))
+
+
+def test_an_unknown_tag_of_timm_is_said() -> None:
+    with pytest.raises(StepError, match="Invalid pretrained tag"):
+        backbones.build(model("timm/resnet18.nope", weights="imagenet"))
 
 
 def test_timm_that_is_not_installed_is_said_with_the_cure(monkeypatch) -> None:

@@ -30,9 +30,11 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
         yield "model.weights", "small_cnn has no pretrained weights: model.weights=none"
     if spec.model.weights in NO_FILE and spec.model.head.keep:
         yield "model.head.keep", "only a file of weights has a head: model.weights=model:NAME"
-    yield from pretrained.contradictions(spec.model.weights)
+    yield from pretrained.contradictions(spec)
     yield from _within(training)
-    yield from _together(training, spec.compute.devices * spec.compute.nodes)
+    yield from _together(
+        training, spec.compute.devices * spec.compute.nodes, spec.model.head.hidden
+    )
 
 
 def _within(training: Spec) -> Iterator[tuple[str, str]]:
@@ -60,10 +62,13 @@ def _augment(training: Spec) -> Iterator[tuple[str, str]]:
             yield key, f"there is no other image in a batch of one: {key}=0.0"
 
 
-def _together(training: Spec, processes: int) -> Iterator[tuple[str, str]]:
+def _together(training: Spec, processes: int, hidden: int) -> Iterator[tuple[str, str]]:
     """What several processes can not do with one batch."""
     if training.batch_size % processes:
         what = f"should be a multiple of the {processes} devices that share each batch"
+        yield "training.batch_size", what
+    if hidden and training.batch_size == processes:
+        what = "is one image for each device; BatchNorm in the head needs two: model.head.hidden=0"
         yield "training.batch_size", what
     if processes > 1 and (training.find.lr or training.find.batch_size):
         yield "training.find", "is for one device: compute.devices=1"

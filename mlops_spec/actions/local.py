@@ -15,10 +15,13 @@ from mlops_spec.actions import Context, Outcome
 from mlops_spec.errors import StepError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mlops_spec.plan import Step
 
 _GRACE_SECONDS = 15  # to leave after Ctrl-C before being killed
 _LAST_LINES = 12
+_ERROR, _OVER = "error: ", ""
 
 
 def run(step: Step, context: Context) -> Outcome:
@@ -29,18 +32,20 @@ def run(step: Step, context: Context) -> Outcome:
     """
     chosen, hidden = secrets.resolve(step.payload["environment"])
     last: deque[str] = deque(maxlen=_LAST_LINES)
+    error: list[str] = []
     with (context.folder / "log.txt").open("a", encoding="utf-8") as log:
 
         def heard(line: str) -> None:
             masked = secrets.mask(line, hidden)
             last.append(masked)
+            _listen(error, masked)
             log.write(masked + "\n")
             log.flush()
             context.emit(masked)
 
         code = _execute(command(step, context), _environment(step, context, chosen), heard)
     if code != 0:
-        raise _failure(code, list(last), context)
+        raise _failure(code, error, last, context)
     summary = files.read_json(context.folder / "out" / "summary.json")
     unread = tuple(summary["unread"])
     return Outcome(summary["text"], summary["metrics"], summary["refused"], unread)
@@ -103,11 +108,17 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _failure(code: int, last: list[str], context: Context) -> StepError:
-    said = next((i for i, line in enumerate(last) if line.startswith("error: ")), None)
-    if said is not None:
-        text = "\n".join(last[said:]).removeprefix("error: ")
-    else:
+def _listen(error: list[str], line: str) -> None:
+    """Keeps a process's first error and its cure; others that work with it may say more after."""
+    if not error and line.startswith(_ERROR):
+        error.append(line.removeprefix(_ERROR))
+    elif error and error[-1] is not _OVER:
+        error.append(line if line.startswith("  ") else _OVER)
+
+
+def _failure(code: int, error: list[str], last: Iterable[str], context: Context) -> StepError:
+    text = "\n".join(filter(None, error))
+    if not text:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         text = "\n  ".join([f"the process {how}; it said last:", *last])
     cure = f"all it said is in {context.folder / 'log.txt'}"

@@ -48,7 +48,7 @@ def cluster(spec: Spec) -> dict[str, Any]:
 
 def environment(spec: Spec) -> dict[str, Any]:
     """The libraries of a job: this package's own requirements, versioned by their content."""
-    content = {"image": _compute(spec).image, "conda_file": _conda()}
+    content = {"image": _compute(spec).image, "conda_file": _conda(spec)}
     return {
         "$schema": f"{_SCHEMAS}/environment.schema.json",
         "name": "mlops_spec-train",
@@ -57,8 +57,10 @@ def environment(spec: Spec) -> dict[str, Any]:
     }
 
 
-def _conda() -> dict[str, Any]:
-    wanted = [text for text in requires("mlops_spec") or [] if _is_for_jobs(Requirement(text))]
+def _conda(spec: Spec) -> dict[str, Any]:
+    extra = "timm" if spec.model.backbone.startswith("timm/") else ""
+    found = map(Requirement, requires("mlops_spec") or [])
+    wanted = [f"{r.name}{r.specifier}" for r in found if _is_for_jobs(r, extra)]
     return {
         "name": "train",
         "channels": ["conda-forge"],
@@ -66,9 +68,10 @@ def _conda() -> dict[str, Any]:
     }
 
 
-def _is_for_jobs(requirement: Requirement) -> bool:
-    extra = requirement.marker is not None and "extra" in str(requirement.marker)
-    return not extra and requirement.name not in _ENGINE_ONLY
+def _is_for_jobs(requirement: Requirement, extra: str) -> bool:
+    marker = requirement.marker
+    wanted = marker is None or "extra" not in str(marker) or marker.evaluate({"extra": extra})
+    return wanted and requirement.name not in _ENGINE_ONLY
 
 
 def data(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlops_spec.spec import ModelSpec
 
 _TIMM = "timm/"
+_INCEPTION = (0.5,) * 3  # mean and deviation
 # Built without their auxiliary classifiers, which would answer in training mode too.
 _AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
@@ -77,16 +78,28 @@ def _torchvision(spec: ModelSpec) -> Backbone:
     auxiliary = _AUXILIARY.get(spec.backbone, ())
     pretrained = spec.weights == "imagenet"
     weights = torchvision.models.get_model_weights(spec.backbone).DEFAULT if pretrained else None
+    # torchvision insists on the auxiliary classifiers where there are weights for them.
+    alone = {"aux_logits": False, "init_weights": True} if auxiliary and not pretrained else {}
     try:
-        alone = {"aux_logits": False, "init_weights": not pretrained} if auxiliary else {}
         model: nn.Module = torchvision.models.get_model(spec.backbone, weights=weights, **alone)
     except OSError as error:
         raise _offline(spec, error) from error
+    for name in auxiliary:
+        setattr(model, name, None)
+        model.aux_logits = False  # type: ignore[assignment] # torch sees modules everywhere
     if spec.channels == 1:
         _grey(model)
-    shown = weights.transforms() if weights else None
-    normalisation = of_channels(shown.mean, shown.std, spec.channels) if shown else None
+    normalisation = _expected(model, weights, spec.channels) if weights else None
     return Backbone(model, (_drop_classifier(model), *auxiliary), normalisation)
+
+
+def _expected(model: nn.Module, weights: Any, channels: int) -> Normalisation:
+    """What torchvision's weights were trained with."""
+    if getattr(model, "transform_input", False):  # ImageNet's into their own, of three channels
+        model.transform_input = False  # type: ignore[assignment]
+        return of_channels(_INCEPTION, _INCEPTION, channels)
+    shown = weights.transforms()
+    return of_channels(shown.mean, shown.std, channels)
 
 
 def _timm(spec: ModelSpec) -> Backbone:
@@ -102,7 +115,9 @@ def _timm(spec: ModelSpec) -> Backbone:
         raise StepError(f"model.backbone: timm has no {name!r}{near}", "see timm.list_models()")
     try:
         model = timm.create_model(name, pretrained, num_classes=0, in_chans=spec.channels)
-    except (OSError, RuntimeError) as error:  # RuntimeError: it has none
+    except RuntimeError as error:  # of unknown tags, and of weights that there are none of
+        raise StepError(f"model.backbone: timm: {error}", "see timm.list_pretrained()") from error
+    except OSError as error:
         raise _offline(spec, error) from error
     config: dict[str, Any] = vars(model)["pretrained_cfg"]
     named = config["classifier"]
@@ -117,13 +132,12 @@ def _offline(spec: ModelSpec, error: Exception) -> StepError:
     return StepError(message, cure)
 
 
-def of_channels(mean: Sequence[float], std: Sequence[float], channels: int) -> Normalisation | None:
-    """A normalisation for so many channels: grey takes the mean of colours'; else None."""
+def of_channels(mean: Sequence[float], std: Sequence[float], channels: int) -> Normalisation:
+    """A normalisation for so many channels: grey takes the mean of colours', these grey's."""
     if len(mean) == channels:
         return Normalisation(tuple(mean), tuple(std))
-    if channels == 1:
-        return Normalisation((sum(mean) / len(mean),), (sum(std) / len(std),))
-    return None
+    each = (sum(mean) / len(mean),), (sum(std) / len(std),)
+    return Normalisation(*(one * channels for one in each))
 
 
 def _grey(model: nn.Module) -> None:

@@ -38,7 +38,7 @@ class Classifier(pl.LightningModule):
         self.judgement: (
             torch.Tensor
         )  # sums over the validation split: losses, right answers, images
-        self.register_buffer("judgement", torch.zeros(3, dtype=torch.float64), persistent=False)
+        self.register_buffer("judgement", torch.zeros(3), persistent=False)
         shape = (1, how.channels, 1, 1)
         self.mean: torch.Tensor
         self.std: torch.Tensor
@@ -93,13 +93,13 @@ class Classifier(pl.LightningModule):
         counts = batch[1].flatten(start_dim=1)[:, 0] >= 0 if batch[1].ndim > 1 else batch[1] >= 0
         logits, targets = self.judged(self.normalised(batch[0]))[counts], batch[1][counts]
         loss, right = losses.judge(logits, targets)
-        self.judgement += torch.stack([loss, right, torch.as_tensor(len(targets))]).double()
+        self.judgement += torch.stack([loss, right, loss.new_tensor(len(targets))])
 
     def on_validation_epoch_end(self) -> None:
         """Loss and accuracy of the split, the same in all processes; stops what diverged."""
         loss, right, images = self.trainer.strategy.reduce(self.judgement, reduce_op="sum")
-        self.log("val_loss", (loss / images).float())
-        self.log("val_accuracy", (right / images).float())
+        self.log("val_loss", loss / images)
+        self.log("val_accuracy", right / images)
         if not torch.isfinite(loss):
             self._diverged("the validation loss", loss / images)
 

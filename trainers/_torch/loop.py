@@ -55,7 +55,9 @@ def fit(
     pl.seed_everything(spec.seed, workers=True, verbose=False)
     dataset = manifest.read(data_dir)
     network, how = _start(spec.model, dataset, source)
-    learned = _by_heart(dataset, training) if training.debug.overfit_batches else dataset
+    learned = dataset
+    if training.debug.overfit_batches:
+        learned, training = _by_heart(dataset, training), _unmixed(training)
     loss = losses.loss(training, learned)
     module = Classifier(network, training, how, loss, spec.seed)
     folder = out_dir / ".checkpoints"
@@ -84,7 +86,7 @@ def _start(
         return network, preprocessing(model, dataset, backbone.normalisation)
     found = weights.read(source, model.channels)
     if model.head.keep:
-        weights.check_labels(found, dataset.classes)
+        weights.check_labels(found, dataset.classes, multi_label=dataset.multi_label)
     weights.load(found, network, backbone, model)
     print(f"started from the weights of {source}", flush=True)  # noqa: T201 - as elsewhere
     return network, preprocessing(model, dataset, found.normalisation)
@@ -117,6 +119,12 @@ def _by_heart(dataset: Dataset, training: Spec) -> Dataset:
     few = [rows[i * len(rows) // count] for i in range(count)]
     both = [row._replace(split=split) for split in ("train", "val") for row in few]
     return dataclasses.replace(dataset, rows=Rows.of(both))
+
+
+def _unmixed(training: Spec) -> Spec:
+    """Settings that change no image by others: what is learned by heart must stay what it is."""
+    plain = training.augment.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+    return training.model_copy(update={"augment": plain})
 
 
 def _run(

@@ -19,7 +19,7 @@ class Focal(nn.Module):
     """Cross entropy that counts less where the answer is right already.
 
     (1 - p) ** gamma * -log p, p the probability of the true class (Lin et al. 2017,
-    arXiv:1708.02002); with weights their weighted mean, as cross entropy's.
+    arXiv:1708.02002), times its weight.
     """
 
     def __init__(self, gamma: float, weight: torch.Tensor | None) -> None:
@@ -33,10 +33,7 @@ class Focal(nn.Module):
         surprise = functional.cross_entropy(logits, targets, reduction="none")
         wrong = (-torch.expm1(-surprise)).clamp(min=_LEAST)
         losses = wrong**self.gamma * surprise
-        if self.weight is None:
-            return losses.mean()
-        share = self.weight[targets]
-        return (share * losses).sum() / share.sum()
+        return (losses if self.weight is None else self.weight[targets] * losses).mean()
 
 
 def judge(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,6 +48,28 @@ def judge(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, to
         return functional.cross_entropy(logits, targets, reduction="sum"), right.sum()
     each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return each.mean(dim=1).sum(), ((logits > 0) == (targets > 0)).all(dim=1).sum()
+
+
+class CrossEntropy(nn.Module):
+    """Cross entropy, times the weight of the true class, averaged over images.
+
+    torch's own divides by the weights of a batch instead, so that the parts of a batch, which
+    devices or accumulation make, would not add up to the whole.
+    """
+
+    def __init__(self, weight: torch.Tensor | None, smoothing: float) -> None:
+        super().__init__()
+        self.label_smoothing = smoothing
+        self.weight: torch.Tensor | None
+        self.register_buffer("weight", weight)
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of logits (N, classes) and class indices (N), or shares of them (N, classes)."""
+        smoothing = self.label_smoothing
+        total = functional.cross_entropy(
+            logits, targets, self.weight, reduction="sum", label_smoothing=smoothing
+        )
+        return total / len(targets)
 
 
 class Binary(nn.Module):
@@ -87,7 +106,7 @@ def loss(spec: Spec, dataset: Dataset) -> nn.Module:
     weight = balanced(targets, len(dataset.classes)) if balance else None
     if spec.loss == "focal":
         return Focal(spec.focal_gamma, weight)
-    return nn.CrossEntropyLoss(weight, label_smoothing=spec.label_smoothing)
+    return CrossEntropy(weight, spec.label_smoothing)
 
 
 def balanced(targets: torch.Tensor, classes: int) -> torch.Tensor:
@@ -97,9 +116,10 @@ def balanced(targets: torch.Tensor, classes: int) -> torch.Tensor:
 
 
 def rarer(targets: torch.Tensor) -> torch.Tensor:
-    """For each class how many images lack it for one that has it (classes)."""
+    """For each class how many images lack it for one that has it (classes); 1 where none does."""
     has = targets.sum(dim=0)
-    return (len(targets) - has) / has.clamp(min=1)
+    lacks = len(targets) - has
+    return torch.where(lacks > 0, lacks / has.clamp(min=1), 1.0)
 
 
 def rarity(targets: torch.Tensor) -> torch.Tensor:

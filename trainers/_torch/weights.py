@@ -12,7 +12,6 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mlops_spec import bundle
@@ -41,6 +40,7 @@ class Weights:
     source: Path
     tensors: Mapping[str, torch.Tensor]
     labels: tuple[str, ...] | None = None
+    multi_label: bool = False
     normalisation: Normalisation | None = None
 
 
@@ -56,20 +56,24 @@ def read(path: Path, channels: int) -> Weights:
     card = bundle.read(path)
     how = card.preprocessing
     normalisation = of_channels(how.mean, how.std, channels)
-    return Weights(path, _tensors(path / bundle.FILES[0]), card.labels, normalisation)
+    several = card.activation == "sigmoid"
+    return Weights(path, _tensors(path / bundle.FILES[0]), card.labels, several, normalisation)
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:
     cure = "keep tensors only: torch.save(model.state_dict(), PATH), or safetensors"
     try:
         content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except OSError:
+        raise
     except UnpicklingError as error:
         message = f"{path} is no file of weights, or wants to run code, which it may not"
         raise StepError(message, cure) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:
         raise StepError(f"{path} is damaged, or no file of weights: {error}", cure) from error
     named = content.get("state_dict", content) if isinstance(content, dict) else {}
-    tensors = {str(name): one for name, one in named.items() if isinstance(one, torch.Tensor)}
+    whole = named.items() if isinstance(named, dict) else ()
+    tensors = {str(name): one for name, one in whole if isinstance(one, torch.Tensor)}
     if not tensors:
         raise StepError(f"{path} holds no tensors by name", cure)
     return {name.removeprefix("module."): one for name, one in tensors.items()}
@@ -97,7 +101,7 @@ def load(weights: Weights, network: Network, backbone: Backbone, spec: ModelSpec
         _fill(network.head, head, weights.source, "model.head")
 
 
-def check_labels(weights: Weights, labels: Sequence[str]) -> None:
+def check_labels(weights: Weights, labels: Sequence[str], *, multi_label: bool) -> None:
     """Makes sure that a head that is kept answers the classes of the data set.
 
     Raises:
@@ -106,6 +110,8 @@ def check_labels(weights: Weights, labels: Sequence[str]) -> None:
     cure = "start with a new head: model.head.keep=false"
     if weights.labels is None:
         raise StepError(f"{weights.source} does not say which classes its head answers", cure)
+    if weights.multi_label != multi_label:
+        raise StepError(f"the head of {weights.source} answers another number of labels", cure)
     if weights.labels == tuple(labels):
         return
     gone, new = ({*weights.labels} - {*labels}), ({*labels} - {*weights.labels})
@@ -137,10 +143,18 @@ def _fill(module: nn.Module, given: Mapping[str, torch.Tensor], source: Path, wh
         for name, one in fitted.items()
         if name in wanted and one.shape != wanted[name].shape
     ][:1]
+    wrong += [f"{name} holds {one.dtype}" for name, one in fitted.items() if _odd(one)][:1]
     if wrong:
         message = f"{source} is of another architecture than {what}: {'; '.join(wrong)}"
         raise StepError(message, "name the backbone, head and channels that it was trained with")
     module.load_state_dict(fitted)
+
+
+def _odd(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is none to go on learning with: quantised, complex, sparse, or no number."""
+    if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+        return True
+    return tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
 
 
 def _channels(given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
