@@ -267,7 +267,7 @@ def main(argv: Sequence[str]) -> ExitCode:
 
 
 def _fail(error: MlopsError, *, as_json: bool) -> ExitCode:
-    from mlops_spec.secrets import redact
+    from mlops_spec.redaction import redact
 
     if not as_json:
         echo(redact(str(error)), sys.stderr)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_spec.errors import MlopsError, Problem
 from mlops_spec.origins import where_is
+from mlops_spec.redaction import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,14 +23,6 @@ _REFERENCE = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_-]*)\}")
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:password|passwd|pwd|passphrase|secret|token|sas|credential|connection_?string"
     r"|(?:api|access|account|storage|training|prediction|subscription|shared|private)_?key)s?$"
-)
-_SECRET_VALUE = re.compile(
-    r"AccountKey=|SharedAccessKey=|[?&]sig=[\w%+/=-]{20,}"  # Azure connection strings, SAS
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|\bey[JK][\w-]{10,}\.[\w-]{10,}\.[\w-]{5,}"  # JSON web token
-    r"|\b(?:ghp|gho|ghs|github_pat|hf|xox[abp]|sk)[_-][A-Za-z0-9_-]{16,}"
-    r"|(?<![\w/+])[\w+/]{86}==(?!=)"  # 64 bytes in base64: a storage account's key
-    r"|://[^/\s:@]+:[^/\s@$]+@"  # a password inside a URL
 )
 
 
@@ -56,12 +49,7 @@ def _is_secret(key: str, value: object) -> bool:
         return False
     # A count is no secret, however it is called: max_tokens: 5
     named = is_named(key) and not (key.endswith("s") and not isinstance(value, str))
-    return named or bool(_SECRET_VALUE.search(str(value)))
-
-
-def redact(text: str) -> str:
-    """Text without what looks like a secret: for messages that quote what somebody wrote."""
-    return _SECRET_VALUE.sub("***", text)
+    return named or is_secret(str(value))
 
 
 def _scalars(value: object, key: str) -> Iterator[tuple[str, Any]]:

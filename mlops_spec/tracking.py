@@ -57,11 +57,24 @@ def only_setup(uri: str, seconds: float = -1) -> Iterator[None]:
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=seconds):
         _check(database)
+        if not database.exists() or not database.stat().st_size:
+            _create(database)
         yield
 
 
+def _create(database: Path) -> None:
+    """Lets MLflow set up a new file beside the place and moves it there.
+
+    A process that is killed in the middle leaves nothing that the next one stumbles over.
+    """
+    fresh = database.with_name(f".{database.name}.new")
+    fresh.unlink(missing_ok=True)
+    client(uri_of(fresh), logging.CRITICAL).search_experiments(max_results=1)
+    fresh.replace(database)
+
+
 def _check(database: Path) -> None:
-    """Says at once that a file can not be written; MLflow tries for minutes."""
+    """Says at once that a file can not be written; MLflow tries for minutes. Makes an empty one."""
     try:
         with contextlib.closing(sqlite3.connect(database)) as connection:
             connection.execute("BEGIN IMMEDIATE")

@@ -130,8 +130,7 @@ def test_nobody_is_left_behind_and_the_rest_is_made_up(folder, how) -> None:
         if line.startswith("epoch 3/"):
             break
     process.send_signal(how)
-    process.stdout.close()
-    process.wait(timeout=60)
+    process.communicate(timeout=100)
     assert process.returncode in (-how, 130)
     patience = time.monotonic() + 30
     while alive(folder) and time.monotonic() < patience:

@@ -12,6 +12,7 @@ from small_training import finish, pictures, settings, start, step
 from toyproject import lines_until
 
 from mlops_spec import files
+from mlops_spec import tracking as shared
 from mlops_spec.actions import Context, local
 from mlops_spec.errors import StepError
 from mlops_spec.plan import Step
@@ -331,3 +332,22 @@ def test_mlflow_is_not_imported_when_nobody_asked_for_it(data, tmp_path, monkeyp
         assert process.returncode == 0
     assert [len(warnings(text)) for text in said.values()] == [0, 1]
     assert "ImportError: refused" in said[uri]
+
+
+def test_a_set_up_that_was_killed_in_the_middle_is_made_anew(tmp_path, monkeypatch) -> None:
+    """Half a database is never at the place where the next process looks."""
+    database = tmp_path / "mlflow.db"
+    (tmp_path / ".mlflow.db.new").write_bytes(b"half of one")
+    made = shared.client
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shared, "client", killed)
+    with pytest.raises(KeyboardInterrupt), shared.only_setup(shared.uri_of(database)):
+        pass
+    assert not database.exists() or not database.stat().st_size
+    monkeypatch.setattr(shared, "client", made)
+    with shared.only_setup(shared.uri_of(database)):
+        assert shared.client(shared.uri_of(database)).search_experiments()
+    assert not (tmp_path / ".mlflow.db.new").exists()

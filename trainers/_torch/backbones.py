@@ -128,7 +128,9 @@ def _timm(spec: ModelSpec) -> Backbone:
 
 def _offline(spec: ModelSpec, error: Exception) -> StepError:
     message = f"the weights of {spec.backbone} could not be downloaded: {error}"
-    cure = "go online once, or start from a file, model.weights=PATH, or from chance, =none"
+    cure = (
+        "go online once, start from a file: model.weights=PATH, or from chance: model.weights=none"
+    )
     return StepError(message, cure)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.callbacks import Callback
 
-from mlops_spec import files, secrets, tracking
+from mlops_spec import files, redaction, tracking
 from mlops_spec.errors import StateError
 from mlops_spec.spec import leaves
 from trainers._torch.progress import Lines
@@ -176,7 +176,7 @@ class Writer(threading.Thread):
         if self.warned:
             return
         self.warned = True
-        what = secrets.redact(why.partition("\n")[0])
+        what = redaction.redact(why.partition("\n")[0])
         line = f"warning: not all of this training's curves are in MLflow: {what}"
         print(line, flush=True)  # noqa: T201 - a step's standard output is its interface
 
