@@ -47,6 +47,29 @@ def test_flips_are_of_their_axis_and_half_of_the_time(picture, name, axis) -> No
     assert all(torch.equal(one.flip(axis), picture) for one in flipped)
 
 
+@pytest.mark.parametrize("wanted", [{"rotation": 30}, {"translate": 0.3}])
+def test_moving_and_turning_leave_black_behind(picture, wanted) -> None:
+    found = drawn(picture, **wanted)
+    assert sum(bool((one == 0).all(dim=0).any()) for one in found) > 30
+
+
+def test_a_crop_enlarges_a_part() -> None:
+    ramp = torch.arange(16, dtype=torch.uint8).mul(10).expand(1, 16, 16)
+    spans = [int(one.max()) - int(one.min()) for one in drawn(ramp, scale=[0.2, 0.4])]
+    assert max(spans) < 150 - 20
+
+
+def test_jitter_changes_brightness_contrast_and_saturation(picture) -> None:
+    grey = picture.float().mean(dim=0)
+    found = [one.float() for one in drawn(picture, color_jitter=0.5)]
+    assert torch.stack([one.mean() - grey.mean() for one in found]).abs().max() > 20
+    spread = torch.stack([one.std() / picture.float().std() for one in found])
+    assert spread.min() < 0.8
+    assert spread.max() > 1.05
+    colour = [(one - one.mean(dim=0)).abs().mean() / one.std() for one in found]
+    assert max(colour) / min(colour) > 1.1
+
+
 def test_blur_takes_contrast_at_its_probability(picture) -> None:
     found = drawn(picture, blur=0.5)
     blurred = [one for one in found if not torch.equal(one, picture)]

@@ -90,6 +90,14 @@ def clear():
     return image
 
 
+def keyed():
+    """One colour of it is declared transparent, and it is half of the picture."""
+    image = scene(1)
+    image.paste((1, 2, 3), (0, 0, 45, 80))
+    image.info["transparency"] = (1, 2, 3)
+    return image
+
+
 DEEP = Image.fromarray(np.linspace(0, 65535, 7200).reshape(80, 90).astype(np.uint16))
 PICTURES = {
     "grey": (scene(1).convert("L"), "png"),
@@ -97,6 +105,7 @@ PICTURES = {
     "palette": (scene(1).quantize(16), "png"),
     "transparent": (clear(), "png"),
     "transparent palette": (clear().quantize(16), "png"),
+    "transparent colour": (keyed(), "png"),
     "16 bits": (DEEP, "png"),
     "CMYK": (scene(1).convert("CMYK"), "jpg"),
 }

@@ -64,6 +64,13 @@ def test_a_large_subject_leaves_something_for_every_split(sizes, seed):
     assert len({*zip(groups, found, strict=True)}) == len(sizes)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_split_that_all_are_too_large_for_gets_the_smallest(seed):
+    groups = [name for name, size in (("a", 10), ("b", 8), ("c", 6)) for _ in range(size)]
+    found = stratified(["ant"] * 24, {"test": 0.2}, seed, groups)
+    assert {name for name, split in zip(groups, found, strict=True) if split == "test"} == {"c"}
+
+
 def test_a_subject_goes_where_it_fits_and_the_others_keep_the_proportions():
     groups = [f"p{number}" for number in range(30) for _ in range(40 if number == 7 else 2)]
     for seed in range(10):

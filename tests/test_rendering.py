@@ -131,6 +131,15 @@ def test_a_job_has_what_the_trainers_need_and_not_what_only_the_engine_needs():
     assert not {"hydra-core", "omegaconf", "azure-ai-ml", "pytest", "flask"} & wanted
 
 
+def test_a_job_with_a_backbone_of_timm_gets_timm():
+    def wanted(*words):
+        conda = yaml.safe_load(documents(spec(*words))["environment.yml"])["conda_file"]
+        return [text for text in conda["dependencies"][-1]["pip"] if text.startswith("timm")]
+
+    assert wanted() == []
+    assert len(wanted("model.backbone=timm/resnet10t")) == 1
+
+
 def test_without_a_cluster_there_is_infrastructure_and_no_job():
     wanted = spec("compute=local")
     assert documents(wanted).keys() == {"quickstart.tfvars.json"}

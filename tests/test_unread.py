@@ -36,6 +36,13 @@ def test_what_nobody_asked_for_is_unread(whole):
     assert list(spec.unread(whole)) == ["left.two", "right.one", "right.two", "seed"]
 
 
+def test_reading_a_copy_is_reading_what_it_was_made_from(whole):
+    changed = whole.left.model_copy(update={"one": 5})
+    copy = whole.model_copy(update={"left": changed}).model_copy(update={"seed": 7})
+    assert (copy.left.one, copy.seed, copy.right.two) == (5, 7, 2)
+    assert list(spec.unread(whole)) == ["left.two", "right.one"]
+
+
 def test_a_section_that_is_dumped_is_read_and_the_whole_is_only_recorded(whole):
     assert whole.model_dump()["seed"] == 0
     assert whole.left.model_dump() == {"kind": "x", "one": 1, "two": 2}
