@@ -156,11 +156,11 @@ def normalize(batch: np.ndarray, how: Preprocessing) -> np.ndarray:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits, each by itself."""
+    """Probabilities of logits, each by itself; float64, in which a sure one is not quite 1."""
     import numpy as np
 
     # From exp of what is negative only: nothing overflows.
-    small = np.exp(-np.abs(logits))
+    small = np.exp(-np.abs(logits.astype(np.float64)))
     return np.asarray(np.where(logits >= 0, 1, small) / (1 + small))
 
 

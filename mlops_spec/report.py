@@ -11,6 +11,7 @@ import jinja2
 
 from mlops_spec import bundle, curves, files, manifest
 from mlops_spec.metrics import confidence, confusion, mistakes, per_class
+from mlops_spec.rows import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,6 +71,7 @@ def _data(data_dir: Path, dataset: Dataset) -> dict[str, Any]:
             by_label[label].append(row)
     return {
         **summary,
+        "sizes": {split: len(dataset.split(split)) for split in SPLITS},
         "most_findings": _MOST_FINDINGS,
         "grid": {
             label: list(_pictures(_some(rows, a_class), dataset)) if number < _GRID else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import chain
+from itertools import chain, product
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -90,20 +90,58 @@ def multi_stratified(
     random.Random(seed).shuffle(members)  # noqa: S311 - a split is no secret
     shares = {**fractions, "train": 1 - sum(fractions.values())}
     counts = [Counter(label for i in unit for label in labels[i]) for unit in members]
-    totals = sum(counts, Counter[str]())
+    chosen = _dealt(counts, [len(unit) for unit in members], shares)
+    _completed(chosen, counts, [split for split, share in shares.items() if share])
+    assigned = [""] * len(labels)
+    for unit, split in zip(members, chosen, strict=True):
+        for i in unit:
+            assigned[i] = split
+    return assigned
+
+
+def _dealt(
+    counts: Sequence[Counter[str]], sizes: Sequence[int], shares: dict[str, float]
+) -> list[str]:
+    """The split of each unit, by the labels that it has so many times."""
+    totals: Counter[str] = Counter()
+    for found in counts:
+        totals.update(found)
     need = {
-        split: {label: share * total for label, total in totals.items()} | {"": share * len(labels)}
+        split: {label: share * total for label, total in totals.items()} | {"": share * sum(sizes)}
         for split, share in shares.items()
     }
-    assigned = [""] * len(labels)
+    chosen = [""] * len(counts)
     for unit in _rarest_first(counts):
         split = max(shares, key=lambda name: [need[name][key] for key in unit.keys])
-        for i in members[unit.position]:
-            assigned[i] = split
+        chosen[unit.position] = split
         for label, count in counts[unit.position].items():
             need[split][label] -= count
-        need[split][""] -= len(members[unit.position])
-    return assigned
+        need[split][""] -= sizes[unit.position]
+    return chosen
+
+
+def _completed(chosen: list[str], counts: Sequence[Counter[str]], splits: Sequence[str]) -> None:
+    """Gives a split that lacks a label a unit of it, where that takes no label from another."""
+    have = {split: Counter[str]() for split in splits}
+    holders: dict[str, list[int]] = {}
+    for position, found in enumerate(counts):
+        have[chosen[position]].update(found)
+        for label in found:
+            holders.setdefault(label, []).append(position)
+    for label, split in product(sorted(holders), splits):
+        if have[split][label]:
+            continue
+        spare = (i for i in holders[label] if _can_go(counts[i], have[chosen[i]]))
+        unit = min(spare, key=lambda i: len(counts[i]), default=None)
+        if unit is not None:
+            have[chosen[unit]] -= counts[unit]
+            have[split] += counts[unit]
+            chosen[unit] = split
+
+
+def _can_go(found: Counter[str], have: Counter[str]) -> bool:
+    """Whether a split keeps something of each label without a unit."""
+    return all(have[label] > count for label, count in found.items())
 
 
 class _Turn(NamedTuple):

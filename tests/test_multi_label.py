@@ -107,6 +107,9 @@ def test_labels_in_lists_are_the_same_data_set(dataset, tmp_path) -> None:
     paths = [row["path"] for row in rows]
     parquet.write_table(pa.table({"path": paths, "label": lists}), tmp_path / "p.parquet")
     assert prepared(tmp_path / "p.parquet", tmp_path / "again").digest == dataset.digest
+    lists[5] = [*lists[5], None, ""]
+    parquet.write_table(pa.table({"path": paths, "label": lists}), tmp_path / "p.parquet")
+    assert prepared(tmp_path / "p.parquet", tmp_path / "again").digest == dataset.digest
     lists[3] = ["red|green"]
     parquet.write_table(pa.table({"path": paths, "label": lists}), tmp_path / "p.parquet")
     with pytest.raises(StepError, match="the character that separates values"):
@@ -147,6 +150,17 @@ def test_a_picture_in_two_splits_stays_a_leak(tmp_path) -> None:
     assert "leaks" in checks
 
 
+def test_a_copy_in_a_table_with_other_labels_is_a_conflict(tmp_path) -> None:
+    file = written(tmp_path)
+    files.write_bytes(tmp_path / "copy.png", (tmp_path / "1.png").read_bytes())
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write("copy.png,blue\n")
+    dataset = prepared(file, tmp_path / "out")
+    assert {row.path: row.label for row in dataset.rows}["1.png"] == "red"
+    checks = [finding["check"] for finding in manifest.summary(tmp_path / "out")["findings"]]
+    assert checks.count("conflicts") == 2
+
+
 def test_a_class_with_the_separator_in_its_name_is_refused(tmp_path) -> None:
     root = in_folders(tmp_path / "root", a=("cat|dog",), b=("dog",))
     with pytest.raises(StepError, match="has the character that separates classes"):
@@ -168,6 +182,20 @@ def test_each_label_is_split_in_the_same_proportions(seed) -> None:
             assert holders.count(split) == pytest.approx(share * len(holders), abs=2)
     assert found == multi_stratified(labels, shares, seed, range(1000))
     assert found != multi_stratified(labels, shares, seed + 1, range(1000))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_split_lacks_a_label_that_there_is_enough_of(seed) -> None:
+    chance = np.random.default_rng(seed)
+    labels: list[list[str]] = [[] for _ in range(300)]
+    for number in range(50):
+        for i in chance.choice(300, 7, replace=False):
+            labels[i].append(f"l{number}")
+    found = multi_stratified(labels, {"test": 0.2, "val": 0.15}, seed, range(300))
+    for number in range(50):
+        holders = {s for s, each in zip(found, labels, strict=True) if f"l{number}" in each}
+        assert holders == {"train", "val", "test"}
+    assert found.count("test") == pytest.approx(60, abs=12)
 
 
 def test_what_belongs_together_is_not_divided() -> None:
@@ -228,8 +256,7 @@ def several_bundle(folder_: Path) -> Path:
     return folder_
 
 
-@pytest.mark.usefixtures("dataset")
-def test_a_bundle_is_judged_by_all_labels_of_an_image(tmp_path) -> None:
+def test_a_bundle_is_judged_by_all_labels_of_an_image(dataset, tmp_path) -> None:
     folder_ = several_bundle(tmp_path / "bundle")
     found = evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", 4)
     assert 0 < found["accuracy"] <= 1
@@ -238,6 +265,9 @@ def test_a_bundle_is_judged_by_all_labels_of_an_image(tmp_path) -> None:
     assert found["accuracy"] == pytest.approx(right)
     page = (tmp_path / "judged" / "report.html").read_text("utf-8")
     assert "Confusion" not in page
+    sizes = [len(dataset.split(split)) for split in manifest.SPLITS]
+    text = "{} training, {} validation and {} test images".format(*sizes)
+    assert text in page
     assert "mean average precision" in page
 
 
@@ -271,6 +301,7 @@ def test_a_model_of_the_other_sort_is_refused(tmp_path, turned) -> None:
 def test_probabilities_are_each_their_own() -> None:
     logits = np.array([[-800.0, 0.0, 800.0, 2.0]], np.float32)
     np.testing.assert_allclose(bundle.sigmoid(logits), [[0, 0.5, 1, 1 / (1 + np.exp(-2))]])
+    assert bundle.sigmoid(np.array([20.0], np.float32)) < 1, "its log loss is finite"
 
 
 def test_the_loss_is_binary_cross_entropy_of_every_class() -> None:

@@ -24,6 +24,7 @@ from mlops_spec import evaluation, files, gate, kinds, manifest, pretrained, reg
 from mlops_spec.errors import MlopsError, StepError, from_os_error
 from mlops_spec.rows import SPLITS
 from mlops_spec.spec import note_reads, read_step_spec, unread
+from trainers import _leaving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,7 +159,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Runs one step; 0 when it is done."""
     args = _parse(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave as cleanly as on Ctrl-C
+    _leaving.listen()
     _leave_with_parent()
     try:
         args.out.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytorch_lightning.callbacks import Callback
 
 from mlops_spec import curves
+from trainers import _leaving
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -41,7 +42,8 @@ class Lines(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, _module: pl.LightningModule, _out: Any, batch: Any, *_: Any
     ) -> None:
-        """Counts images, those of other processes too."""
+        """Counts images, those of other processes too; leaves if told to."""
+        _leaving.check()
         self.images += len(batch[1]) * trainer.world_size
         self.learned = time.monotonic()
 

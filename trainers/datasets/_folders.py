@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mlops_spec.errors import StepError
 from mlops_spec.rows import SPLITS
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 class Layout(Labelled):
     """Photographs in one sub-folder a class, ROOT/[SPLIT/]CLASS/IMAGE."""
 
+    unite: ClassVar[bool] = True
     train: str | None
     val: str | None
     test: str | None

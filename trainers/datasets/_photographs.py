@@ -9,7 +9,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
@@ -54,8 +54,13 @@ class Photographs(Judged):
 
 
 class Labelled(Photographs):
-    """Photographs whose labels are the user's own: one each, or any number."""
+    """Photographs whose labels are the user's own: one each, or any number.
 
+    Where a copy of a picture tells another of its labels, as in folders, copies `unite`; where a
+    row has all of them, a copy with others contradicts it.
+    """
+
+    unite: ClassVar[bool] = False
     multi_label: bool
 
 
@@ -135,7 +140,7 @@ def manifest_of(
     """
     several = isinstance(how, Labelled) and how.multi_label
     good, faults = _readable(candidates, how, root)
-    good = _merged(good) if several else good
+    good = _merged(good) if isinstance(how, Labelled) and several and how.unite else good
     seen, subjects = [look for _, look in good], [candidate.group for candidate, _ in good]
     twins = _twins.find(seen, subjects, how.checks.near_distance)
     rows = _rows(

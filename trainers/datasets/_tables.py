@@ -123,22 +123,21 @@ def _texts(column: Any, where: str, *, lists: bool) -> list[str]:
     """A column of a batch as text; its strings are the only objects that are made."""
     import pyarrow as pa
 
-    listed = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     try:
-        column = _joined(column, where) if lists and listed else column
+        if lists and any(is_one(column.type) for is_one in kinds):
+            cells = column.cast(pa.list_(pa.string())).to_pylist()
+            return [_joined(cell or [], where) for cell in cells]
         return list(column.cast(pa.string()).fill_null("").to_pylist())
     except pa.ArrowException as error:
         message = f"{where} is of the type {column.type}, which is no text"
         raise StepError(message, "write it as text, or name another column") from error
 
 
-def _joined(column: Any, where: str) -> Any:
-    """Lists of texts as texts; a part that has the separator would read as two."""
-    import pyarrow as pa
-    from pyarrow import compute
-
-    lists = column.cast(pa.list_(pa.string()))
-    if compute.any(compute.match_substring(lists.flatten(), SEPARATOR)).as_py():
+def _joined(parts: Sequence[str | None], where: str) -> str:
+    """A list of texts as one text; a part that has the separator would read as two."""
+    found = [part for part in parts if part]
+    if any(SEPARATOR in part for part in found):
         message = f"{where} has a value with the character that separates values, {SEPARATOR}"
         raise StepError(message, "rename it")
-    return compute.binary_join(lists, SEPARATOR)
+    return SEPARATOR.join(found)

@@ -1,0 +1,30 @@
+"""A signal is heard even where Python drops the exception that it raises."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os, signal
+from trainers import _leaving
+_leaving.check()
+_leaving.listen()
+class Late:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+        sum(range(100_000))
+Late()
+print("dropped")
+try:
+    _leaving.check()
+except KeyboardInterrupt:
+    print("left")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_comes_in_a_destructor_is_not_lost(name) -> None:
+    words = [sys.executable, "-c", SCRIPT.format(name=name)]
+    said = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert said.stdout.split() == ["dropped", "left"], said.stderr

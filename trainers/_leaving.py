@@ -1,0 +1,34 @@
+"""Leaving when a signal says so, as on Ctrl-C.
+
+Python drops an exception that arises in a destructor or in a callback from C, and with it a
+KeyboardInterrupt that happens to come there; so what goes on for long looks whether it was told.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any, NoReturn
+
+_told = threading.Event()
+
+
+def listen() -> None:
+    """Raises KeyboardInterrupt at SIGINT and SIGTERM."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+
+
+def _leave(*_: Any) -> NoReturn:
+    _told.set()
+    raise KeyboardInterrupt
+
+
+def check() -> None:
+    """Raises again what may have been dropped.
+
+    Raises:
+        KeyboardInterrupt: A signal has come.
+    """
+    if _told.is_set():
+        raise KeyboardInterrupt
