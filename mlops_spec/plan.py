@@ -276,7 +276,7 @@ def _decide(
     running = [need.step.id for need in needs if need.status == "run"]
     record = facts.finished.get(draft.key)
     if record is None:
-        return replace(draft, why=_difference(draft, running, facts, origins))
+        return replace(draft, why=reasons.difference(draft, running, facts, origins))
     others = [need.step.id for need in needs if _differs(record, need, facts)]
     reason = (
         record.damage
@@ -294,20 +294,3 @@ def _differs(record: Record, need: Planned, facts: Facts) -> bool:
     """Whether a needed step was performed again since, and made something else."""
     made = facts.finished.get(need.key)
     return made is not None and record.inputs.get(need.step.id, made.digest) != made.digest
-
-
-def _difference(draft: Planned, running: Sequence[str], facts: Facts, origins: Origins) -> str:
-    """What is new since the experiment's last run of a step, the most specific reason first."""
-    before = facts.latest.get(draft.step.id)
-    if before is None or not before.payload:
-        return "never ran"
-    if before.action != draft.step.action:
-        return f"done by {draft.step.action} now, by {before.action} before"
-    changes = reasons.changes(before.payload, draft.step.payload, origins, facts.changes)
-    if changes:
-        return "; ".join(changes[:3])
-    modules = sorted({*draft.code, *before.code})
-    changed = [name for name in modules if draft.code.get(name) != before.code.get(name)]
-    if changed:
-        return f"code changed: {', '.join(changed[:3])}"
-    return f"{running[0]} runs" if running else "never ran with these inputs"

@@ -10,12 +10,31 @@ from typing import TYPE_CHECKING, Any
 from mlops_spec.origins import where_is
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from mlops_spec.facts import Facts
     from mlops_spec.origins import Origins
+    from mlops_spec.plan import Planned
 
 _ABSENT = "(absent)"
 _IMAGES = "the images changed"
+
+
+def difference(draft: Planned, running: Sequence[str], facts: Facts, origins: Origins) -> str:
+    """What is new since the experiment's last run of a step, the most specific reason first."""
+    before = facts.latest.get(draft.step.id)
+    if before is None or not before.payload:
+        return "never ran"
+    if before.action != draft.step.action:
+        return f"done by {draft.step.action} now, by {before.action} before"
+    found = changes(before.payload, draft.step.payload, origins, facts.changes)
+    if found:
+        return "; ".join(found[:3])
+    modules = sorted({*draft.code, *before.code})
+    changed = [name for name in modules if draft.code.get(name) != before.code.get(name)]
+    if changed:
+        return f"code changed: {', '.join(changed[:3])}"
+    return f"{running[0]} runs" if running else "never ran with these inputs"
 
 
 def changes(
@@ -74,6 +93,8 @@ def _told_command(change: _Change) -> str:
             was, now = before.get(name, "none"), after.get(name, "none")
             if name == "source":
                 return _IMAGES
+            if name == "weights-digest":
+                return "other weights to start from"
             if name in ("champion", "bundle", "baseline"):
                 return "there is another champion to beat"
             return f"{name} {was[:24]} -> {now[:24]}"

@@ -110,6 +110,14 @@ def plan(weights=None, world=None, *words):
     return (world or World()).plan(now)
 
 
+def test_a_plan_says_that_the_weights_are_others(tmp_path):
+    (tmp_path / "w.pt").touch()
+    words = ["+experiment=quickstart", f"model.weights={tmp_path / 'w.pt'}"]
+    world = World().after({"overrides": words, "weights": Pretrained("w.pt", "a")})
+    step = world.plan(Now(words, weights=Pretrained("w.pt", "b"))).steps[1]
+    assert (step.status, step.why) == ("run", "other weights to start from")
+
+
 def test_weights_are_part_of_what_training_is(tmp_path):
     (tmp_path / "w.pt").touch()
     word = f"model.weights={tmp_path / 'w.pt'}"
