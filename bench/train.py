@@ -39,7 +39,7 @@ SCENARIOS = {
     "small_cnn": {"backbone": "small_cnn", "resize": 72, "input_size": 64},
     "frozen resnet18": {"backbone": "resnet18", "resize": 146, "input_size": 128},
 }
-MODEL = {"weights": "none", "channels": 3, "head": {"hidden": 0, "dropout": 0.2}}
+MODEL = {"weights": "none", "channels": 3, "head": {"hidden": 0, "dropout": 0.2, "keep": False}}
 
 
 def photograph(chance: np.random.Generator, label: int) -> bytes:
@@ -88,7 +88,7 @@ def commands(name: str, data: Path, out: Path) -> dict[str, tuple[list[str], dic
     """What starts each side: words for Python, and variables of the environment."""
     spec = out / "spec.json"
     training = settings("backbone" if name.startswith("frozen") else "none")
-    compute = {"accelerator": "cpu", "devices": 1}
+    compute = {"accelerator": "cpu", "devices": 1, "nodes": 1}
     model = MODEL | SCENARIOS[name]
     files.write_json(spec, {"seed": 0, "model": model, "training": training, "compute": compute})
     step = [*("-m", "trainers", "train"), *("--spec", str(spec), "--data", str(data), "--out")]
