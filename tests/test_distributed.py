@@ -27,7 +27,7 @@ def noted(trainer, module, *more):
     place = f"{os.environ['DUMP']}/{trainer.global_rank}"
     torch.save(dict(module.network.named_parameters()), place)
 loop._run = noted
-sys.exit(__main__.main(sys.argv[1:]))
+__main__.leave(__main__.main(sys.argv[1:]))
 """
 # Without dropout, and with BatchNorm at rest, a batch is the sum of its parts.
 PLAIN = {"freeze": {"mode": "backbone"}, "batch_size": 8, "epochs": 3, "augment": {"rotation": 0}}

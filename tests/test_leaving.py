@@ -23,6 +23,16 @@ except KeyboardInterrupt:
 """
 
 
+def test_signals_are_taken_back_from_who_took_them() -> None:
+    script = "import signal; from trainers import _leaving; _leaving.listen_again()\n"
+    script += "print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL); _leaving.listen()\n"
+    script += "signal.signal(signal.SIGTERM, signal.SIG_IGN); _leaving.listen_again()\n"
+    script += "print(signal.getsignal(signal.SIGTERM) is _leaving._leave)"
+    words = [sys.executable, "-c", script]
+    said = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert said.stdout.split() == ["True", "True"], said.stderr
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_that_comes_in_a_destructor_is_not_lost(name) -> None:
     words = [sys.executable, "-c", SCRIPT.format(name=name)]

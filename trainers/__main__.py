@@ -16,7 +16,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from filelock import FileLock
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mlops_spec.spec import StepSpec
 
 
+_INTERRUPTED = 130
 _MOST_FINDINGS = 10  # said one by one; all are in dataset.json
 
 
@@ -181,7 +182,7 @@ def main(argv: Sequence[str]) -> int:
             raise
         return _fail(known)
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     return 0
 
 
@@ -213,5 +214,17 @@ def _leave_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def leave(code: int) -> NoReturn:
+    """Ends the process, an interrupted one at once.
+
+    Connections to other processes may be in the middle of something then, and would abort it.
+    """
+    if code == _INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -10,13 +10,24 @@ import signal
 import threading
 from typing import Any, NoReturn
 
-_told = threading.Event()
+_listening, _told = threading.Event(), threading.Event()
 
 
 def listen() -> None:
     """Raises KeyboardInterrupt at SIGINT and SIGTERM."""
+    _listening.set()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
+
+
+def listen_again() -> None:
+    """Takes the signals back from a library that took them.
+
+    Lightning's own answer to SIGTERM is to tell the other processes from inside of the handler; it
+    waits for ever where they are in the middle of telling each other something else.
+    """
+    if _listening.is_set():
+        listen()
 
 
 def _leave(*_: Any) -> NoReturn:

@@ -34,6 +34,10 @@ class Lines(Callback):
         """How long this epoch has been going on, validation included."""
         return time.monotonic() - self.began[-1]
 
+    def on_train_start(self, *_: Any) -> None:
+        """Training begins; Lightning has set its handlers of signals by now."""
+        _leaving.listen_again()
+
     def on_train_epoch_start(self, *_: Any) -> None:
         """An epoch begins."""
         self.began.append(time.monotonic())
