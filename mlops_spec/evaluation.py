@@ -34,7 +34,9 @@ def evaluate(data_dir: Path, bundle_dir: Path, out_dir: Path, batch_size: int) -
     files.write_text(out_dir / "predictions.csv", _table(scores))
     from mlops_spec import report
 
-    files.write_text(out_dir / "report.html", report.render(scores, numbers, data_dir, bundle_dir))
+    files.write_text(
+        out_dir / "report.html", report.render(scores, numbers, model.card, data_dir, bundle_dir)
+    )
     return numbers
 
 

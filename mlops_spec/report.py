@@ -16,6 +16,7 @@ from mlops_spec.rows import SPLITS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mlops_spec.bundle import Card
     from mlops_spec.manifest import Dataset
     from mlops_spec.metrics import Scores
     from mlops_spec.rows import Row
@@ -28,9 +29,10 @@ _SIZE = 96  # pixels of a thumbnail
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(scores: Scores, metrics: dict[str, Any], data_dir: Path, bundle_dir: Path) -> str:
+def render(
+    scores: Scores, metrics: dict[str, Any], card: Card, data_dir: Path, bundle_dir: Path
+) -> str:
     """The page: main numbers, classes, confusion matrix, mistakes with pictures, data, the spec."""
-    card = bundle.read(bundle_dir)
     dataset = manifest.read(data_dir)
     return _page(
         "report.html.j2",

@@ -109,6 +109,18 @@ def test_a_batch_that_does_not_fit_is_not_taken(module, monkeypatch) -> None:
         tuning._batch_size(*module, CPU)
 
 
+@pytest.mark.parametrize(
+    ("size", "accumulate", "cure"),
+    [
+        (16, 3, "training.batch_size=8 training.accumulate=6"),
+        (1, 1, "make model.input_size smaller"),
+    ],
+)
+def test_what_helps_against_a_lack_of_memory_helps(module, size, accumulate, cure) -> None:
+    training = settings(batch_size=size, accumulate=accumulate)
+    assert cure in str(tuning.out_of_memory(training, module[1]))
+
+
 def test_trying_a_batch_leaves_no_trace(module) -> None:
     before = {name: tensor.clone() for name, tensor in module[0].network.state_dict().items()}
     tuning._batch_size(*module, CPU)

@@ -28,11 +28,14 @@ def module_of(data, training):
     return Classifier(network, training, how, losses.loss(training, data), 0), how
 
 
-def loaders(data, training, out: Path):
+def loaders(data, training, out: Path, devices: int = 1):
     """What `Trainer.fit` would be given."""
     given = []
     trainer = SimpleNamespace(
-        global_rank=0, world_size=1, fit=lambda _module, *both, **_: given.extend(both)
+        global_rank=0,
+        world_size=1,
+        num_devices=devices,
+        fit=lambda _module, *both, **_: given.extend(both),
     )
     module, how = module_of(data, training)
     loop._run(trainer, module, data, how, out)
@@ -60,6 +63,11 @@ def test_a_last_batch_of_one_image_is_left_to_another_epoch(data, tmp_path, size
     assert len(train.dataset) == 32, "or 31 leaves another number over"
     assert train.drop_last == dropped
     assert not val.drop_last
+
+
+def test_decoded_pictures_share_the_memory_of_a_machine(data, tmp_path) -> None:
+    room = [loaders(data, settings(), tmp_path, devices)[0].dataset._room for devices in (1, 4)]
+    assert room[0] == 4 * room[1]
 
 
 def test_what_is_learned_by_heart_stays_what_it_is(data) -> None:

@@ -35,9 +35,8 @@ class Classifier(pl.LightningModule):
         self.searching = False  # for a learning rate: that the loss grows without end is no fault
         self.average = average_of(network) if spec.ema else None
         self.mixing = Mixing(spec.augment, network.classes)
-        self.judgement: (
-            torch.Tensor
-        )  # sums over the validation split: losses, right answers, images
+        # Sums over the validation split: losses, right answers, images
+        self.judgement: torch.Tensor
         self.register_buffer("judgement", torch.zeros(3), persistent=False)
         shape = (1, how.channels, 1, 1)
         self.mean: torch.Tensor
@@ -90,7 +89,7 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: list[torch.Tensor], _index: int) -> None:
         """Adds up the losses and right answers of one batch."""
-        counts = batch[1].flatten(start_dim=1)[:, 0] >= 0 if batch[1].ndim > 1 else batch[1] >= 0
+        counts = batch[1].reshape(len(batch[1]), -1)[:, 0] >= 0
         logits, targets = self.judged(self.normalised(batch[0]))[counts], batch[1][counts]
         loss, right = losses.judge(logits, targets)
         self.judgement += torch.stack([loss, right, loss.new_tensor(len(targets))])

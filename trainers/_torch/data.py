@@ -30,13 +30,19 @@ class Pictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """
 
     def __init__(
-        self, dataset: Manifest, split: str, how: Preprocessing, augment: v2.Transform | None = None
+        self,
+        dataset: Manifest,
+        split: str,
+        how: Preprocessing,
+        augment: v2.Transform | None = None,
+        devices: int = 1,
     ) -> None:
         self.dataset, self.rows = dataset, dataset.split(split)
         self.targets = torch.as_tensor(dataset.targets(self.rows))
         self.how, self.augment = how, augment
         self._cache: dict[int, torch.Tensor] = {}
-        self._room = _CACHE_BYTES // (how.input_size**2 * how.channels)
+        # Each device of this machine has a process with pictures of its own.
+        self._room = _CACHE_BYTES // (how.input_size**2 * how.channels * devices)
 
     def __len__(self) -> int:
         """The number of pictures."""

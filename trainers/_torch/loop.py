@@ -134,7 +134,9 @@ def _run(
     training, folder = module.spec, out_dir / ".checkpoints"
     part = Part(trainer.global_rank, trainer.world_size)
     start = checkpoints.start(folder, training.epochs, leader=part.rank == 0)
-    pictures, judged = Pictures(dataset, "train", how), Pictures(dataset, "val", how)
+    pictures, judged = (
+        Pictures(dataset, split, how, devices=trainer.num_devices) for split in ("train", "val")
+    )
     if not training.debug.overfit_batches:
         pictures.augment = augment.of_one(training.augment, how.input_size)
     module.spec = training = tuning.found(module, pictures, trainer, folder / "found.json")

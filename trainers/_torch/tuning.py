@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-import resource
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.tuner.tuning import Tuner
 from pytorch_lightning.utilities.memory import garbage_collection_cuda, is_oom_error
 
@@ -23,14 +23,13 @@ from trainers._torch.sampling import Shuffled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import torch
-
     from trainers._torch.classifier import Classifier
     from trainers._torch.data import Pictures
     from trainers._transfer_spec import Spec
 
 _LEAST, _MOST, _UPDATES = 1e-6, 1.0, 100  # of the learning rate, on the way from one to the other
 _SMOOTHING = 0.9  # of the losses on that way
+_MOMENTS = 2  # that Adam keeps of each weight; SGD keeps one
 _SHARE = 0.5  # of the free memory of a CPU that a batch may take
 
 
@@ -139,7 +138,7 @@ def _doubled(module: Classifier, pictures: Pictures, device: torch.device) -> in
     size, most = module.spec.batch_size, len(pictures)
     before = _peak_bytes()
     if not _fits(module, pictures, size, device):
-        raise out_of_memory(size, pictures)
+        raise out_of_memory(module.spec, pictures)
     while 2 * size <= most:
         took = _peak_bytes() - before
         if device.type == "cpu" and 2 * took > _SHARE * _free_bytes():
@@ -151,13 +150,15 @@ def _doubled(module: Classifier, pictures: Pictures, device: torch.device) -> in
 
 
 def _fits(module: Classifier, pictures: Pictures, size: int, device: torch.device) -> bool:
-    """Whether memory holds one update with a batch of this size."""
+    """Whether memory holds one update with a batch of this size, and what an optimizer keeps."""
     images, _ = pictures[0]
     batch = images.expand(size, -1, -1, -1).to(device)
     network = module.to(device).network
     freezing.freeze(network, module.spec.freeze, module.spec.epochs)  # when most of it learns
     try:
+        kept = [torch.empty_like(w) for w in network.parameters() for _ in range(_MOMENTS)]
         network(module.normalised(batch)).sum().backward()
+        del kept
     except RuntimeError as error:
         if not is_oom_error(error):
             raise
@@ -169,6 +170,8 @@ def _fits(module: Classifier, pictures: Pictures, size: int, device: torch.devic
 
 
 def _peak_bytes() -> int:
+    import resource  # not on Windows
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -183,13 +186,14 @@ def _free_bytes() -> float:
     return int(sizes["MemAvailable"].split()[0]) * 1024
 
 
-def out_of_memory(batch_size: int, pictures: Pictures) -> StepError:
+def out_of_memory(training: Spec, pictures: Pictures) -> StepError:
     """What is said, and what helps."""
-    side = pictures.how.input_size
-    message = f"out of memory with {batch_size} images of {side} x {side} pixels in a batch"
-    half = max(batch_size // 2, 1)
-    cure = f"training.batch_size={half} training.accumulate=2 makes the same updates with half"
-    return StepError(message, cure)
+    size, side = training.batch_size, pictures.how.input_size
+    message = f"out of memory with {size} images of {side} x {side} pixels in a batch"
+    if size == 1:
+        return StepError(message, "make model.input_size smaller, or choose a smaller backbone")
+    smaller = f"training.batch_size={size // 2} training.accumulate={2 * training.accumulate}"
+    return StepError(message, f"{smaller} makes the same updates with half of it")
 
 
 @contextmanager
@@ -202,10 +206,10 @@ def explained(training: Spec, pictures: Pictures) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        raise out_of_memory(training.batch_size, pictures) from error
+        raise out_of_memory(training, pictures) from error
     except RuntimeError as error:
         if is_oom_error(error):
-            raise out_of_memory(training.batch_size, pictures) from error
+            raise out_of_memory(training, pictures) from error
         if training.compile and type(error).__module__.startswith(("torch._inductor", "torch._d")):
             message = f"torch.compile failed: {str(error).partition(chr(10))[0]}"
             raise StepError(

@@ -69,7 +69,7 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
     except UnpicklingError as error:
         message = f"{path} is no file of weights, or wants to run code, which it may not"
         raise StepError(message, cure) from error
-    except Exception as error:
+    except Exception as error:  # a damaged file fails in any way
         raise StepError(f"{path} is damaged, or no file of weights: {error}", cure) from error
     named = content.get("state_dict", content) if isinstance(content, dict) else {}
     whole = named.items() if isinstance(named, dict) else ()
@@ -143,18 +143,21 @@ def _fill(module: nn.Module, given: Mapping[str, torch.Tensor], source: Path, wh
         for name, one in fitted.items()
         if name in wanted and one.shape != wanted[name].shape
     ][:1]
-    wrong += [f"{name} holds {one.dtype}" for name, one in fitted.items() if _odd(one)][:1]
     if wrong:
         message = f"{source} is of another architecture than {what}: {'; '.join(wrong)}"
         raise StepError(message, "name the backbone, head and channels that it was trained with")
+    odd = [name for name, one in fitted.items() if _odd(one, wanted[name])]
+    if odd:
+        message = f"{source}: nothing can be learned from the numbers of {_some(odd)}"
+        raise StepError(message, "keep dense, finite floating-point weights, not quantised ones")
     module.load_state_dict(fitted)
 
 
-def _odd(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is none to go on learning with: quantised, complex, sparse, or no number."""
-    if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+def _odd(given: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """Whether a tensor is quantised, complex, sparse, or has what is no number."""
+    if given.layout != torch.strided or given.is_floating_point() != wanted.is_floating_point():
         return True
-    return tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+    return not bool(torch.isfinite(given).all())
 
 
 def _channels(given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
