@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlops_spec.registry import Version
     from mlops_spec.spec import Spec
 
+_CARD = "model.json"  # of a bundle
 _REGISTERED = "model:"
 _CARRIED = ("digests", "labels", "preprocessing", "activation")  # what training takes of a card
 
@@ -33,16 +34,19 @@ class Pretrained:
 
 
 def contradictions(spec: Spec) -> Iterator[tuple[str, str]]:
-    """A file of weights that is not there; a champion that starts from itself."""
+    """A file of weights that is not there, or a folder that is no bundle; a champion that starts from itself."""
     weights = spec.model.weights
     if weights == f"{_REGISTERED}{spec.registered_model}":
         cure = f"name the version: model.weights={weights}/VERSION"
         yield "model.weights", f"each promotion would make it another one, without end; {cure}"
     if weights in NO_FILE or weights.startswith(_REGISTERED):
         return
-    if not Path(weights).expanduser().exists():
+    path = Path(weights).expanduser()
+    if not path.exists():
         choices = "none, imagenet, a file, a bundle's folder, or model:NAME"
         yield "model.weights", f"there is no file {weights} (weights are {choices})"
+    elif path.is_dir() and not (path / _CARD).is_file():
+        yield "model.weights", f"{weights} is no model bundle: it has no {_CARD}"
 
 
 def find(spec: Spec, models: Path) -> Pretrained | None:
@@ -68,17 +72,10 @@ def digest(path: Path) -> str:
     """What weights are: of a file its content, of a bundle what its card says they are.
 
     Reading a bundle checks its files against the card.
-
-    Raises:
-        StateError: A folder is no bundle.
     """
     if not path.is_dir():
         return files.sha256_file(path)
-    try:
-        card = files.read_json(path / "model.json")
-    except FileNotFoundError as error:
-        message = f"model.weights: {path} is no model bundle: it has no model.json"
-        raise StateError(message, "name a file of weights, or a bundle's folder") from error
+    card = files.read_json(path / _CARD)
     return files.sha256_of({name: card.get(name) for name in _CARRIED})
 
 

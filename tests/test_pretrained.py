@@ -81,8 +81,8 @@ def test_a_bundle_with_another_card_is_another_start(tmp_path, changes):
 
 
 def test_a_folder_that_is_no_bundle_is_said(tmp_path):
-    with pytest.raises(StateError, match=r"is no model bundle: it has no model\.json"):
-        find(str(tmp_path))
+    with pytest.raises(SpecError, match=r"is no model bundle: it has no model\.json"):
+        plan(None, None, f"model.weights={tmp_path}")
 
 
 @pytest.mark.parametrize(

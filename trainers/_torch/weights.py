@@ -70,7 +70,8 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
         message = f"{path} is no file of weights, or wants to run code, which it may not"
         raise StepError(message, cure) from error
     except Exception as error:  # a damaged file fails in any way
-        raise StepError(f"{path} is damaged, or no file of weights: {error}", cure) from error
+        why = f"{type(error).__name__}: {error}"
+        raise StepError(f"{path} is damaged, or no file of weights ({why})", cure) from error
     named = content.get("state_dict", content) if isinstance(content, dict) else {}
     whole = named.items() if isinstance(named, dict) else ()
     tensors = {str(name): one for name, one in whole if isinstance(one, torch.Tensor)}
