@@ -34,7 +34,7 @@ class Pretrained:
 
 
 def contradictions(spec: Spec) -> Iterator[tuple[str, str]]:
-    """A file of weights that is not there, or a folder that is no bundle; a champion that starts from itself."""
+    """Weights that are not there, a folder that is no bundle, a champion of itself."""
     weights = spec.model.weights
     if weights == f"{_REGISTERED}{spec.registered_model}":
         cure = f"name the version: model.weights={weights}/VERSION"
