@@ -1,12 +1,14 @@
 """Several processes train one model: the numbers of one, one writer, nobody left behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -31,6 +33,8 @@ __main__.leave(__main__.main(sys.argv[1:]))
 """
 # Without dropout, and with BatchNorm at rest, a batch is the sum of its parts.
 PLAIN = {"freeze": {"mode": "backbone"}, "batch_size": 8, "epochs": 3, "augment": {"rotation": 0}}
+
+NAMES = ("unbroken", "broken")
 
 
 def spec_file(path: Path, training, devices: int) -> Path:
@@ -142,6 +146,31 @@ def test_nobody_is_left_behind_and_the_rest_is_made_up(folder, how) -> None:
     assert "epoch 1/" not in said
     os.killpg(again.pid, signal.SIGKILL)
     again.communicate()
+
+
+def test_two_processes_leave_together_and_go_on_in_the_middle_of_an_epoch(folder) -> None:
+    training = settings(batch_size=2, epochs=8, freeze={"mode": "gradual"}, ema=0.9)
+    unbroken = train(folder, NAMES[0], training, 2)
+    process = start(folder, NAMES[1], training, 2)
+    before = []
+    for line in process.stdout:
+        before.append(line)
+        if line.startswith("epoch 3/"):
+            process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=100)
+    assert process.returncode == 130, before
+    kept = re.fullmatch(r"interrupted in epoch (\d) after (.*), which is kept\n", before[-1])
+    assert kept, before
+    again = start(folder, NAMES[1], training, 2)
+    said, _ = again.communicate(timeout=250)
+    assert again.returncode == 0, said
+    assert re.findall(r"^epoch (\d)", said, re.MULTILINE)[0] == kept[1]
+    assert files.read_json(folder / "broken" / "summary.json")["metrics"] == unbroken
+    results = [(folder / x / "model.safetensors").read_bytes() for x in NAMES]
+    assert results[0] == results[1]
+    # The processes' losses are added up once more: the last digit of a train_loss may differ.
+    rows = [np.loadtxt(folder / x / "history.csv", delimiter=",", skiprows=1) for x in NAMES]
+    np.testing.assert_allclose(rows[1], rows[0], rtol=1e-5)
 
 
 def test_divergence_in_two_processes_is_said_and_ends_both(folder) -> None:

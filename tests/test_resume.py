@@ -11,7 +11,9 @@ from toyproject import lines_until
 
 from mlops_spec import files, manifest
 from mlops_spec.errors import StepError
-from trainers._torch import loop, progress
+from trainers import _leaving
+from trainers._torch import loop
+from trainers._torch.classifier import Classifier
 from trainers._torch.data import Pictures, loader
 from trainers._torch.sampling import Dealt
 
@@ -103,25 +105,56 @@ def said(capsys) -> list[str]:
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "plateau")
 
 
+@pytest.fixture
+def goes_on_exactly(data, tmp_path, exported, monkeypatch):
+    """Trains with and without an interruption, and compares; no batch is learned twice."""
+    learned = []
+    training_step = Classifier.training_step
+
+    def counted(self, batch, index):
+        learned.append(batch)
+        return training_step(self, batch, index)
+
+    monkeypatch.setattr(Classifier, "training_step", counted)
+
+    def compare(training, asked: int) -> None:
+        metrics = loop.fit(step(training), data, tmp_path / "unbroken")
+        expected = exported.network.state_dict()
+        batches = len(learned)
+        times = itertools.count()
+        with monkeypatch.context() as patched:  # a signal comes just before it is asked for
+            patched.setattr(_leaving, "told", lambda: next(times) == asked)
+            with pytest.raises(KeyboardInterrupt):
+                loop.fit(step(training), data, tmp_path / "broken")
+        assert loop.fit(step(training), data, tmp_path / "broken") == metrics
+        assert same(exported.network.state_dict(), expected)
+        assert len(learned) == 2 * batches
+        curves = [(tmp_path / x / "history.csv").read_bytes() for x in ("unbroken", "broken")]
+        assert curves[0] == curves[1]
+
+    return compare
+
+
+# An epoch of the pictures has four batches; after each but the last is asked, and after the two
+# of its validation.
+ASKED = 5
+PLACES = {1: "batch 2 of 4", 3: "its last batch", 12: "batch 3 of 4", 14: "its last batch"}
+
+
+@pytest.mark.parametrize("asked", PLACES)
 @pytest.mark.parametrize("how", [*itertools.product(SCHEDULES, ("adam", "sgd"))], ids="-".join)
-def test_every_schedule_goes_on_exactly(how, data, tmp_path, exported, monkeypatch):
+def test_every_schedule_goes_on_exactly(how, asked, goes_on_exactly, capsys):
     schedule = {"kind": how[0], "warmup_epochs": 1, "step_epochs": 2, "patience": 0}
     training = settings(**SIX, schedule=schedule, optimizer=how[1], freeze={"mode": "gradual"})
-    metrics = loop.fit(step(training), data, tmp_path / "unbroken")
-    expected = exported.network.state_dict()
-    end = progress.Lines.on_train_epoch_end
+    goes_on_exactly(training, asked)
+    kept = f"interrupted in epoch {asked // ASKED + 1} after {PLACES[asked]}, which is kept"
+    assert kept in capsys.readouterr().out
 
-    def interrupted(self, trainer, module):
-        end(self, trainer, module)
-        if trainer.current_epoch == 2:
-            raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched:
-        patched.setattr(progress.Lines, "on_train_epoch_end", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            loop.fit(step(training), data, tmp_path / "broken")
-    assert loop.fit(step(training), data, tmp_path / "broken") == metrics
-    assert same(exported.network.state_dict(), expected)
+@pytest.mark.parametrize("asked", range(19))
+def test_everything_goes_on_exactly_from_anywhere(asked, goes_on_exactly):
+    """In an epoch is asked after three updates of two batches, and three times in validation."""
+    goes_on_exactly(settings(**{**EVERYTHING, "epochs": 3, "workers": 0}), asked)
 
 
 def same(state, other) -> bool:

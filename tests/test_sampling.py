@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainers._torch import losses
-from trainers._torch.sampling import Dealt, Part, Shuffled, epoch_seed
+from trainers._torch.sampling import Dealt, Part, Shuffled, derived
 
 
 def parts(of, make):
@@ -70,5 +70,17 @@ def test_an_epoch_s_order_is_not_a_million_objects() -> None:
 
 
 def test_processes_draw_chance_of_their_own() -> None:
-    assert epoch_seed(0, 0) == epoch_seed(0, 0, rank=0)
-    assert len({epoch_seed(0, 0, rank) for rank in range(3)}) == 3
+    assert len({derived(0, 0), *(derived(0, 0, rank, 0) for rank in range(3))}) == 4
+    assert len({derived(0, 0, 0, batch) for batch in range(3)}) == 3
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_interrupted_epoch_goes_on_where_it_was(rank) -> None:
+    whole = Shuffled(11, 5, 2, Part(rank, 2))
+    rest = Shuffled(11, 5, 2, Part(rank, 2))
+    rest.skip(3)
+    assert [*rest] == [*whole][3:]
+    assert len(rest) == len(whole)
+    rest.set_epoch(3)
+    whole.set_epoch(3)
+    assert [*rest] == [*whole]

@@ -51,6 +51,15 @@ def test_a_balanced_sampler_draws_by_rarity(data, tmp_path) -> None:
     assert isinstance(val.sampler, Dealt)
 
 
+def test_every_batch_draws_chance_of_its_own(data) -> None:
+    module, _ = module_of(data, settings())
+    drawn = set()
+    for index in (0, 1, 0):
+        module.on_train_batch_start(None, index)
+        drawn.add(torch.rand(()).item())
+    assert len(drawn) == 2
+
+
 def test_only_training_images_are_changed(data, tmp_path) -> None:
     train, val = loaders(data, settings(augment={"vertical_flip": True}), tmp_path)
     assert "RandomVerticalFlip" in str(train.dataset.augment)

@@ -1,4 +1,4 @@
-"""Leaving when a signal says so, as on Ctrl-C.
+"""Leaving when a signal says so, as on Ctrl-C: at once, or where what was done can be kept.
 
 Python drops an exception that arises in a destructor or in a callback from C, and with it a
 KeyboardInterrupt that happens to come there; so what goes on for long looks whether it was told.
@@ -6,11 +6,13 @@ KeyboardInterrupt that happens to come there; so what goes on for long looks whe
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from typing import Any, NoReturn
+from typing import Any
 
 _listening, _told = threading.Event(), threading.Event()
+_patient: set[int] = set()  # processes; those that load data are copies of the one that trains
 
 
 def listen() -> None:
@@ -30,16 +32,25 @@ def listen_again() -> None:
         listen()
 
 
-def _leave(*_: Any) -> NoReturn:
-    _told.set()
-    raise KeyboardInterrupt
+def be_patient(*, patient: bool) -> None:
+    """Whether the first signal is only noted, to be asked for with `told`; a second one never is.
 
-
-def check() -> None:
-    """Raises again what may have been dropped.
-
-    Raises:
-        KeyboardInterrupt: A signal has come.
+    Args:
+        patient: This process asks often.
     """
-    if _told.is_set():
+    if patient:
+        _patient.add(os.getpid())
+    else:
+        _patient.clear()
+
+
+def _leave(*_: Any) -> None:
+    again = _told.is_set()
+    _told.set()
+    if again or os.getpid() not in _patient:
         raise KeyboardInterrupt
+
+
+def told() -> bool:
+    """Whether a signal has come, though its exception may have been dropped."""
+    return _told.is_set()

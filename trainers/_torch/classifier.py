@@ -12,7 +12,7 @@ from torch import nn
 from mlops_spec.errors import StepError
 from trainers._torch import freezing, losses, optimization
 from trainers._torch.augment import Mixing
-from trainers._torch.sampling import epoch_seed
+from trainers._torch.sampling import derived
 
 if TYPE_CHECKING:
     from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
@@ -35,9 +35,9 @@ class Classifier(pl.LightningModule):
         self.searching = False  # for a learning rate: that the loss grows without end is no fault
         self.average = average_of(network) if spec.ema else None
         self.mixing = Mixing(spec.augment, network.classes)
-        # Sums over the validation split: losses, right answers, images
-        self.judgement: torch.Tensor
-        self.register_buffer("judgement", torch.zeros(3), persistent=False)
+        # Each process has sums of its own, and so they are no buffers, which DDP makes the same.
+        self.learned = torch.zeros(2)  # over an epoch's training images so far: losses, images
+        self.judgement = torch.zeros(3)  # over the validation split: losses, right answers, images
         shape = (1, how.channels, 1, 1)
         self.mean: torch.Tensor
         self.std: torch.Tensor
@@ -49,13 +49,31 @@ class Classifier(pl.LightningModule):
         """The network that is validated and exported: the average of the weights, if there is."""
         return self.network if self.average is None else self.average
 
-    def on_train_epoch_start(self) -> None:
-        """Decides what learns in this epoch, and seeds what draws chance in it, such as Dropout.
+    def on_train_start(self) -> None:
+        """Decides what learns in an epoch that was interrupted; Lightning begins it no second time.
 
         Lightning leaves the modes as they are, and building a network leaves it in evaluation mode.
         """
         freezing.freeze(self.network, self.spec.freeze, self.current_epoch)
-        torch.manual_seed(epoch_seed(self.seed, self.current_epoch, self.global_rank))
+        self.learned = self.learned.to(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        """Decides what learns in this epoch, and forgets the last one's sums."""
+        freezing.freeze(self.network, self.spec.freeze, self.current_epoch)
+        self.learned.zero_()
+
+    def on_train_batch_start(self, _batch: Any, index: int) -> None:
+        """Seeds what draws chance, such as Dropout; so an interruption leaves no trace in it."""
+        torch.manual_seed(derived(self.seed, self.current_epoch, self.global_rank, index))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the sums of all processes."""
+        sums = self.trainer.strategy.reduce(self.learned.clone(), reduce_op="sum")
+        checkpoint["learned"] = sums
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on with the sums; one of several processes has them all."""
+        self.learned = checkpoint["learned"] * (self.global_rank == 0)
 
     def normalised(self, pictures: torch.Tensor) -> torch.Tensor:
         """What the network takes, of uint8 pictures (N, C, H, W)."""
@@ -67,14 +85,8 @@ class Classifier(pl.LightningModule):
         loss: torch.Tensor = self.loss(self.logits_of(images), targets)
         if not (self.searching or torch.isfinite(loss)):
             self._diverged(f"the loss of batch {index + 1}", loss)
-        self.log(
-            "train_loss",
-            loss,
-            on_step=False,
-            on_epoch=True,
-            sync_dist=self.trainer.world_size > 1,
-            batch_size=len(batch[1]),
-        )
+        count = loss.new_tensor(len(images))
+        self.learned += torch.stack([loss.detach() * count, count])
         return loss
 
     def optimizer_step(self, *args: Any, **more: Any) -> None:
@@ -85,7 +97,7 @@ class Classifier(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forgets the last epoch's sums."""
-        self.judgement.zero_()
+        self.judgement = torch.zeros(3, device=self.device)
 
     def validation_step(self, batch: list[torch.Tensor], _index: int) -> None:
         """Adds up the losses and right answers of one batch."""
@@ -95,7 +107,9 @@ class Classifier(pl.LightningModule):
         self.judgement += torch.stack([loss, right, loss.new_tensor(len(targets))])
 
     def on_validation_epoch_end(self) -> None:
-        """Loss and accuracy of the split, the same in all processes; stops what diverged."""
+        """Losses and accuracy, the same in all processes; stops what diverged."""
+        loss, images = self.trainer.strategy.reduce(self.learned.clone(), reduce_op="sum")
+        self.log("train_loss", loss / images)
         loss, right, images = self.trainer.strategy.reduce(self.judgement, reduce_op="sum")
         self.log("val_loss", loss / images)
         self.log("val_accuracy", right / images)

@@ -147,8 +147,9 @@ def _run(
         augment.write_sheet(pictures, module.mixing, sheet)
         print(f"what augmentation does is shown in {sheet}", flush=True)  # noqa: T201 - as elsewhere
     weights = losses.rarity(pictures.targets) if training.sampler == "balanced" else None
-    shuffled = Shuffled(len(pictures), module.seed, start.epoch, part, weights)
     size = training.batch_size // part.of
+    shuffled = Shuffled(len(pictures), module.seed, start.epoch, part, weights)
+    shuffled.skip(start.batches * size)
     try:
         with tuning.explained(training, pictures):
             trainer.fit(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pytorch_lightning.callbacks import Callback
 
 from mlops_spec import curves
-from trainers import _leaving
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -26,17 +25,18 @@ class Lines(Callback):
 
     @property
     def images_per_second(self) -> float:
-        """How fast this epoch learned."""
-        return self.images / (self.learned - self.began[-1])
+        """How fast this epoch learned; 0 if only its validation was left to do."""
+        return self.images / (self.learned - self.began[-1]) if self.images else 0.0
 
     @property
     def seconds(self) -> float:
         """How long this epoch has been going on, validation included."""
         return time.monotonic() - self.began[-1]
 
-    def on_train_start(self, *_: Any) -> None:
-        """Training begins; Lightning has set its handlers of signals by now."""
-        _leaving.listen_again()
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Training begins, perhaps in the middle of an epoch."""
+        if trainer.fit_loop.restarted_mid_epoch:
+            self.on_train_epoch_start()
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """An epoch begins."""
@@ -46,8 +46,7 @@ class Lines(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, _module: pl.LightningModule, _out: Any, batch: Any, *_: Any
     ) -> None:
-        """Counts images, those of other processes too; leaves if told to."""
-        _leaving.check()
+        """Counts images, those of other processes too."""
         self.images += len(batch[1]) * trainer.world_size
         self.learned = time.monotonic()
 

@@ -45,10 +45,16 @@ class Shuffled(Sampler[tuple[int, int]]):
     ) -> None:
         self.count, self.seed, self.epoch, self.part = count, seed, epoch, part
         self.weights = weights  # of each image; given, they are drawn with replacement
+        self.taken = 0
+
+    def skip(self, taken: int) -> None:
+        """Leaves out as many pictures of this epoch: what was taken before an interruption."""
+        self.taken = taken
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch; loading processes of a resumed one have begun."""
-        self.epoch = epoch
+        if epoch != self.epoch:
+            self.epoch, self.taken = epoch, 0
 
     def __len__(self) -> int:
         """The number of pictures that this process takes in an epoch."""
@@ -56,10 +62,11 @@ class Shuffled(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """(index, draw) of each of its pictures."""
-        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(derived(self.seed, self.epoch))
         order = self._order(generator)
         draws = torch.randint(2**32, (self.count,), generator=generator)
-        mine = slice(self.part.rank, len(self) * self.part.of, self.part.of)
+        begin = self.part.rank + self.taken * self.part.of
+        mine = slice(begin, len(self) * self.part.of, self.part.of)
         return _pairs(order[mine], draws[mine])
 
     def _order(self, generator: torch.Generator) -> torch.Tensor:
@@ -94,7 +101,10 @@ class Dealt(Sampler[int]):
         return iter(i if i < self.count else ~(i % self.count) for i in mine)
 
 
-def epoch_seed(seed: int, epoch: int, rank: int = 0) -> int:
-    """A seed of its own for each epoch and process; 32 bits, torch's generator drops the others."""
-    words = f"{seed}/{epoch}" + (f"/{rank}" if rank else "")
+def derived(seed: int, *numbers: int) -> int:
+    """A seed of its own for each epoch, or for each process and batch of it too.
+
+    32 bits: torch's generator drops the others.
+    """
+    words = "/".join(map(str, (seed, *numbers)))
     return random.Random(words).getrandbits(32)  # noqa: S311 - an order is no secret
