@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from mlops_spec.plan import Step
 from mlops_spec.spec import Int, OpenSection
+from mlops_spec.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

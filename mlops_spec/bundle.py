@@ -33,6 +33,9 @@ SHEET = "augmentation.jpg"  # beside them, for people: what training images were
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # the decoders that strangers may reach
 
 
+Activation = Literal["softmax", "sigmoid"]  # sigmoid: each label by itself
+
+
 class Preprocessing(BaseModel):
     """From a picture to the network's input, in this order; sizes in pixels."""
 
@@ -66,7 +69,7 @@ class Card(BaseModel):
     spec: dict[str, Any]
     versions: dict[str, str]
     golden: tuple[Golden, ...]
-    activation: Literal["softmax", "sigmoid"] = "softmax"  # sigmoid: each label by itself
+    activation: Activation = "softmax"
     metrics: dict[str, float] = {}
     digests: dict[str, str] = {}
 
@@ -182,6 +185,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
+def activated(logits: np.ndarray, activation: Activation) -> np.ndarray:
+    """Probabilities of a model's logits (N, classes)."""
+    return sigmoid(logits) if activation == "sigmoid" else softmax(logits)
+
+
 @dataclass(frozen=True)
 class Model:
     """A bundle ready to answer, by ONNX Runtime on the CPU."""
@@ -199,9 +207,8 @@ class Model:
         return np.asarray(answer)
 
     def probabilities(self, images: Sequence[Path | bytes]) -> np.ndarray:
-        """Probabilities (N, classes) of pictures, in order: by the bundle's activation."""
-        activate = sigmoid if self.card.activation == "sigmoid" else softmax
-        return activate(self.logits(images))
+        """Probabilities (N, classes) of pictures, in order."""
+        return activated(self.logits(images), self.card.activation)
 
 
 def load(folder: Path) -> Model:

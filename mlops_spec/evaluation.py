@@ -1,61 +1,228 @@
-"""Judging a bundle on a test set: metrics, predictions and a report.
+"""Judging a bundle on a test set: metrics with intervals, and every answer.
 
 The bundle is all that is judged, through the preprocessing and the engine that serve it later; the
 code that trained it is not needed, so that no trainer can be measured one way and served another.
+
+    metrics.json     what was measured
+    predictions.csv  an image a line: path, sha256, label, prediction, probability
+    logits.npy       float32 (images, classes), in the order of predictions.csv and of `labels`
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import bundle, files, manifest
+from mlops_spec import bootstrap, bundle, files, manifest
 from mlops_spec.errors import MlopsError
-from mlops_spec.metrics import Scores, confidence, measure
+from mlops_spec.metrics import BINS, average_precision, bin_of, measure, per_class, ranked, roc_auc
+from mlops_spec.scores import Scores, confidence, decisions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    import numpy as np
+
     from mlops_spec.manifest import Dataset
+    from mlops_spec.rows import Rows
+
+_LEAST = 1e-7  # a probability that a baseline may give
+_TIMED = 32  # images whose latency is measured, and 3 before them
 
 
-def evaluate(data_dir: Path, bundle_dir: Path, out_dir: Path, batch_size: int) -> dict[str, Any]:
-    """Judges a bundle on the test split; writes metrics.json, predictions.csv and report.html.
+@dataclass(frozen=True)
+class Asked:
+    """What was asked of a model: which classes, how many of them an image has, the k of top-k."""
+
+    labels: tuple[str, ...]
+    activation: bundle.Activation
+    top_k: int
+
+
+def evaluate(
+    data_dir: Path, bundle_dir: Path, out_dir: Path, batch_size: int, top_k: int
+) -> dict[str, Any]:
+    """Judges a bundle on the test split.
+
+    Args:
+        data_dir: The prepared data set.
+        bundle_dir: The model.
+        out_dir: Where the three files go.
+        batch_size: Images that are answered at a time; it changes no answer.
+        top_k: The k of top-k accuracy.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        MlopsError: The model and the data set do not belong together, or an answer is no number.
+    """
+    dataset, model = manifest.read(data_dir), bundle.load(bundle_dir)
+    _check_kind(dataset, model)
+    more = {"bundle_digest": bundle.digest(bundle_dir), "cost": _cost(dataset, model, bundle_dir)}
+    asked = Asked(model.card.labels, model.card.activation, top_k)
+    return write(out_dir, dataset, answers(dataset, model, batch_size), asked, more)
+
+
+def write(
+    out_dir: Path, dataset: Dataset, logits: np.ndarray, asked: Asked, more: dict[str, Any]
+) -> dict[str, Any]:
+    """Records what was answered about the test split, and what that is worth.
+
+    Args:
+        out_dir: Where the three files go.
+        dataset: The prepared data set.
+        logits: Of the test images (N, classes).
+        asked: What they mean.
+        more: Sections of metrics.json that are about more than answers.
 
     Returns:
         The metrics.
     """
-    dataset, model = manifest.read(data_dir), bundle.load(bundle_dir)
-    scores = score(dataset, model, batch_size)
-    numbers = {**measure(scores), "test_images": len(scores.rows)}
-    test_digest = manifest.digest(scores.rows)
-    files.write_json(out_dir / "metrics.json", {**numbers, "test_digest": test_digest})
-    files.write_text(out_dir / "predictions.csv", _table(scores))
-    from mlops_spec import report
-
-    files.write_text(
-        out_dir / "report.html", report.render(scores, numbers, model.card, data_dir, bundle_dir)
-    )
-    return numbers
-
-
-def score(dataset: Dataset, model: bundle.Model, batch_size: int) -> Scores:
-    """Asks a model about every test image, in the manifest's order."""
     import numpy as np
 
-    rows, labels = dataset.split("test"), model.card.labels
+    scores = _scores(dataset.split("test"), logits, asked)
+    metrics = measure(scores, asked.top_k)
+    document = {
+        "test_digest": manifest.digest(scores.rows),
+        "test_images": len(scores.rows),
+        "labels": list(asked.labels),
+        "activation": asked.activation,
+        "top_k": asked.top_k,
+        **more,
+        "metrics": metrics,
+        "interval_level": bootstrap.LEVEL,
+        "intervals": bootstrap.intervals(bootstrap.draw(scores, asked.top_k)),
+        "classes": list(_classes(scores)),
+        "calibration": list(_calibration(scores)),
+    }
+    files.write_json(out_dir / "metrics.json", document)
+    files.write_text(out_dir / "predictions.csv", _table(scores))
+    content = io.BytesIO()
+    np.save(content, logits.astype(np.float32), allow_pickle=False)
+    files.write_bytes(out_dir / "logits.npy", content.getvalue())
+    return {**metrics, "test_images": len(scores.rows)}
+
+
+def baseline(
+    dataset: Dataset, probabilities: np.ndarray, out_dir: Path, top_k: int
+) -> dict[str, Any]:
+    """Judges what something that is no bundle answered on the test split.
+
+    Args:
+        dataset: The prepared data set.
+        probabilities: Of the test images (N, classes), in the order of the data set's classes.
+        out_dir: Where the three files go.
+        top_k: The k of top-k accuracy.
+
+    Returns:
+        The metrics.
+    """
+    import numpy as np
+
+    p = np.clip(probabilities, _LEAST, 1 - _LEAST)
+    several = dataset.multi_label
+    logits = np.log(p / (1 - p)) if several else np.log(p)
+    asked = Asked(dataset.classes, "sigmoid" if several else "softmax", top_k)
+    return write(out_dir, dataset, logits, asked, {})
+
+
+def answers(dataset: Dataset, model: bundle.Model, batch_size: int) -> np.ndarray:
+    """Logits of every test image (N, classes), float32, in the manifest's order.
+
+    Raises:
+        MlopsError: An answer is no number.
+    """
+    import numpy as np
+
+    rows = dataset.split("test")
+    starts = range(0, len(rows), batch_size)
+    batches = ([dataset.content(row) for row in rows[i : i + batch_size]] for i in starts)
+    logits = np.concatenate([model.logits(batch) for batch in batches]).astype(np.float32)
+    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(wrong):
+        first = rows[int(wrong[0])].path
+        message = f"the model answers no number for {len(wrong)} images, {first} first"
+        raise MlopsError(message, "look at its training: lower training.lr, training.precision")
+    return logits
+
+
+def _check_kind(dataset: Dataset, model: bundle.Model) -> None:
     several = model.card.activation == "sigmoid"
     if several != dataset.multi_label:
         has = "any number of labels" if several else "one label"
         message = f"the model gives an image {has}, and the data set another number"
         raise MlopsError(message, "train a model on this data set: choose another registered_model")
-    starts = range(0, len(rows), batch_size)
-    batches = ([dataset.content(row) for row in rows[i : i + batch_size]] for i in starts)
-    probabilities = np.concatenate([model.probabilities(batch) for batch in batches])
+
+
+def _scores(rows: Rows, logits: np.ndarray, asked: Asked) -> Scores:
     # A class that the model never met can not be answered right.
-    targets = manifest.targets(rows, labels, multi_label=several)
-    return Scores(rows, labels, targets, probabilities)
+    targets = manifest.targets(rows, asked.labels, multi_label=asked.activation == "sigmoid")
+    return Scores(rows, asked.labels, targets, bundle.activated(logits, asked.activation))
+
+
+def read(folder: Path, rows: Rows) -> Scores:
+    """What was answered, without asking again.
+
+    Args:
+        folder: What `evaluate` wrote.
+        rows: The test images.
+    """
+    import numpy as np
+
+    known = files.read_json(folder / "metrics.json")
+    logits = np.load(folder / "logits.npy", allow_pickle=False)
+    return _scores(rows, logits, Asked(tuple(known["labels"]), known["activation"], known["top_k"]))
+
+
+def _classes(scores: Scores) -> Iterator[dict[str, Any]]:
+    each = per_class(scores)
+    curves = ranked(scores) if scores.multi_label else []
+    for i, label in enumerate(scores.labels):
+        numbers = {
+            "images": int(each.images[i]),
+            "recall": float(each.recall[i]),
+            "precision": float(each.precision[i]),
+            "f1": float(each.f1[i]),
+        }
+        if curves:
+            numbers["roc_auc"] = roc_auc(*curves[i])
+            numbers["average_precision"] = average_precision(*curves[i])
+        yield {"label": label, **numbers}
+
+
+def _calibration(scores: Scores) -> Iterator[dict[str, float]]:
+    """For each bin of confidence that has any: how sure decisions are, and how often right."""
+    sure, right = (array.ravel() for array in decisions(scores))
+    place = bin_of(sure)
+    for number in range(BINS):
+        inside = place == number
+        if inside.any():
+            yield {
+                "confidence": float(sure[inside].mean()),
+                "accuracy": float(right[inside].mean()),
+                "decisions": int(inside.sum()),
+            }
+
+
+def _cost(dataset: Dataset, model: bundle.Model, bundle_dir: Path) -> dict[str, float]:
+    """What an answer costs on this machine: median and 95th percentile of one image, and size."""
+    import numpy as np
+
+    rows = dataset.split("test")
+    images = [dataset.content(rows[i % len(rows)]) for i in range(3 + _TIMED)]
+    seconds = []
+    for image in images:
+        begin = time.perf_counter()
+        model.logits([image])
+        seconds.append(time.perf_counter() - begin)
+    median, slow = np.quantile(seconds[3:], [0.5, 0.95]) * 1000
+    size = (bundle_dir / "model.onnx").stat().st_size / 1e6
+    return {"latency_ms": float(median), "latency_p95_ms": float(slow), "size_mb": size}
 
 
 def _table(scores: Scores) -> str:

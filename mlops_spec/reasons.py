@@ -73,7 +73,7 @@ def _told(change: _Change, origins: Origins) -> str:
     """A change in the words of the spec, with the line that made it."""
     if change.key == "command" and _ABSENT not in (change.before, change.after):
         return _told_command(change)
-    key = change.key.removeprefix("spec.")
+    key = change.key.removeprefix("spec.").removeprefix("whole.")
     if change.key.startswith("environment"):
         key = f"compute.{key}"
     where = where_is(origins, key)
@@ -95,6 +95,8 @@ def _told_command(change: _Change) -> str:
                 return _IMAGES
             if name == "weights-digest":
                 return "other weights to start from"
+            if name == "benchmark":
+                return "there is another benchmark, or none"
             if name in ("champion", "bundle", "baseline"):
                 return "there is another champion to beat"
             return f"{name} {was[:24]} -> {now[:24]}"

@@ -49,7 +49,7 @@ class Candidate:
     train: str
     baseline: int
     bundle: Path
-    evaluation: Path
+    report: Path
     metrics: Mapping[str, float]
 
 
@@ -151,7 +151,7 @@ def _store(candidate: Candidate, path: Path) -> Path:
     partial.mkdir(parents=True)
     for name in bundle.FILES:
         shutil.copy2(candidate.bundle / name, partial)
-    shutil.copy2(candidate.evaluation / "report.html", partial)
+    shutil.copy2(candidate.report, partial)
     card = bundle.read(candidate.bundle).model_copy(update={"metrics": dict(candidate.metrics)})
     bundle.write(partial, card)
     partial.replace(path)
@@ -205,7 +205,7 @@ def _track(client: MlflowClient, candidate: Candidate, digest: str) -> str:
         metrics=[Metric(k, v, run.info.start_time, 0) for k, v in candidate.metrics.items()],
         tags=[RunTag(_DIGEST, digest)],
     )
-    client.log_artifact(run_id, str(candidate.evaluation / "report.html"))
+    client.log_artifact(run_id, str(candidate.report))
     if run.info.status != "FINISHED":
         client.set_terminated(run_id)
     return run_id

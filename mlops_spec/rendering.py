@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlops_spec import conf_files, files, kinds, plan, pretrained
+from mlops_spec import conf_files, files, kinds, pretrained, steps
 from mlops_spec.errors import ExitCode
 from mlops_spec.facts import MODELS
 from mlops_spec.origins import display
@@ -26,8 +26,8 @@ from mlops_spec.view import echo
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mlops_spec.plan import Step
     from mlops_spec.spec import Spec
+    from mlops_spec.steps import Step
 
 _RENDERED, _INFRA = Path("rendered"), Path("infra")
 _HEADER = "# Rendered by `python -m mlops_spec render`: change the spec instead.\n"
@@ -72,7 +72,7 @@ def _steps(spec: Spec) -> tuple[Step, ...]:
     if spec.compute.kind == "local":
         return ()
     source = files.sha256_of(kinds.load("data", spec.data.kind).fingerprint(spec.data))
-    return plan.data_step(spec, source), plan.train_step(spec, pretrained.find(spec, MODELS))
+    return steps.data_step(spec, source), steps.train_step(spec, pretrained.find(spec, MODELS))
 
 
 def documents(spec: Spec, steps: Sequence[Step]) -> dict[Path, str]:

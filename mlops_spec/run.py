@@ -166,7 +166,8 @@ def _apply(todo: Plan, now: Facts, view: View, log: _Log | None, origins: Origin
 
     for planned in todo.steps:
         step = planned.step
-        blocked = [need for need in step.needs if results[need].status not in ("done", "reused")]
+        fine = ("done", "reused", "refused") if step.anyway else ("done", "reused")
+        blocked = [need for need in (*step.needs, *step.beside) if results[need].status not in fine]
         if planned.status == "skip" or blocked:
             why = f"{blocked[0]} {results[blocked[0]].status}" if blocked else planned.why
             note(Result(step.id, planned.key, "skipped", why))
@@ -235,9 +236,12 @@ def _clear(error: Exception) -> str:
 
 def _act(planned: Planned, emit: Callable[[str], None]) -> Outcome:
     folder = store.begin(planned)
-    inputs = {need: store.outputs(key) for need, key in planned.needs.items()}
+    read = {**planned.needs, **planned.beside}
+    inputs = {need: store.outputs(key) for need, key in read.items()}
     action = actions.find(planned.step.action)
-    return action(planned.step, actions.Context(folder, inputs, emit, planned.key))
+    records = {need: store.finished()[key] for need, key in read.items()}
+    seconds = {need: record.seconds for need, record in records.items() if record}
+    return action(planned.step, actions.Context(folder, inputs, emit, planned.key, seconds))
 
 
 def _record(planned: Planned, outcome: Outcome, seconds: float) -> Record:
@@ -260,7 +264,7 @@ def _record(planned: Planned, outcome: Outcome, seconds: float) -> Record:
 def _copy_pages(todo: Plan, results: list[Result], run_dir: Path) -> None:
     """Puts what people look at beside the record: the data set's page and the model's report."""
     done = {result.id for result in results if result.status in ("done", "reused")}
-    pages = {"data": "data.html", "evaluate": "report.html"}
+    pages = {"data": "data.html", "report": "report.html"}
     for planned in todo.steps:
         name = pages.get(planned.step.id, "")
         page = store.outputs(planned.key) / name

@@ -92,19 +92,60 @@ class ModelSpec(Section):
     head: Head
 
 
-class McnemarGate(Section):
-    """Promote a challenger that beats the champion on the same test images."""
+Share = Annotated[Float, Field(ge=0, le=1)]
+NotNegative = Annotated[Float, Field(ge=0)]
 
-    kind: Literal["mcnemar"]
-    alpha: Annotated[Float, Field(gt=0, lt=0.5)]
-    min_accuracy: Annotated[Float, Field(ge=0, le=1)]
+
+class Floors(Section):
+    """The least that a model must reach on the test split; null asks for nothing."""
+
+    accuracy: Share | None
+    top_k_accuracy: Share | None
+    balanced_accuracy: Share | None
+    macro_f1: Share | None
+    micro_f1: Share | None  # where images may have several labels
+    matthews: Annotated[Float, Field(ge=-1, le=1)] | None
+    roc_auc: Share | None  # of two classes, or several labels
+    mean_average_precision: Share | None
+
+
+class ClassFloors(Section):
+    """The least that a model must reach for every class of the test split."""
+
+    recall: Share | None
+    precision: Share | None
+    f1: Share | None
+
+
+class Limits(Section):
+    """The most that a model may have."""
+
+    log_loss: NotNegative | None
+    brier: NotNegative | None
+    calibration_error: Share | None
+    latency_ms: NotNegative | None  # median of one image, decoding included
+    size_mb: NotNegative | None  # of model.onnx, in 10^6 bytes
 
 
 class FloorGate(Section):
-    """Promote whatever reaches the floor."""
+    """Promote whatever is good enough."""
 
     kind: Literal["floor"]
-    min_accuracy: Annotated[Float, Field(ge=0, le=1)]
+    floors: Floors
+    class_floors: ClassFloors
+    limits: Limits
+
+
+class McnemarGate(Section):
+    """Promote what is good enough and better than the champion on the same test images."""
+
+    kind: Literal["mcnemar"]
+    alpha: Annotated[Float, Field(gt=0, lt=0.5)]
+    power: Annotated[Float, Field(ge=0.5, lt=1)]
+    margin: Fraction
+    floors: Floors
+    class_floors: ClassFloors
+    limits: Limits
 
 
 GateSpec = Annotated[McnemarGate | FloorGate, Field(discriminator="kind")]
@@ -114,6 +155,7 @@ class EvaluationSpec(Section):
     """How a model is judged and what it must show to become champion."""
 
     batch_size: Annotated[Int, Field(ge=1)]
+    top_k: Annotated[Int, Field(ge=2)]
     gate: GateSpec
 
 
@@ -193,6 +235,7 @@ class StepEvaluation(Section):
     """The part of `evaluation` that one step reads."""
 
     batch_size: int | None = None
+    top_k: int | None = None
     gate: GateSpec | None = None
 
 
@@ -218,6 +261,7 @@ class StepSpec(Section):
     evaluation: StepEvaluation | None = None
     benchmark: SerializeAsAny[OpenSection] | None = None
     compute: StepCompute | None = None
+    whole: dict[str, Any] | None = None  # what a report shows, read by nobody else
 
 
 def read_step_spec(path: Path) -> StepSpec:

@@ -1,15 +1,14 @@
 import csv
-import io
-import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import small_bundle
 
-from mlops_spec import bundle, curves, evaluation, files, gate, manifest, report
-from mlops_spec.metrics import Scores, confusion, measure, mistakes
+from mlops_spec import bootstrap, bundle, evaluation, files, gate, manifest
+from mlops_spec.errors import MlopsError
+from mlops_spec.metrics import confusion, measure, sampled
 from mlops_spec.rows import Row
+from mlops_spec.scores import Scores, doubtful, mistakes
 
 
 def scores(targets, probabilities, labels=None):
@@ -39,16 +38,72 @@ def drawn(request):
 
 
 def test_metrics_are_those_of_scikit_learn(drawn, truth):
-    true, said = drawn.targets, drawn.predictions
-    assert measure(drawn) == pytest.approx(
-        {
-            "accuracy": truth.accuracy_score(true, said),
-            "balanced_accuracy": truth.balanced_accuracy_score(true, said),
-            "macro_f1": truth.f1_score(true, said, average="macro"),
-            "log_loss": truth.log_loss(true, drawn.probabilities),
-        },
-        rel=1e-9,
-    )
+    true, said, p = drawn.targets, drawn.predictions, drawn.probabilities
+    found = measure(drawn, 2)
+    expected = {
+        "accuracy": truth.accuracy_score(true, said),
+        "balanced_accuracy": truth.balanced_accuracy_score(true, said),
+        "macro_f1": truth.f1_score(true, said, average="macro"),
+        "matthews": truth.matthews_corrcoef(true, said),
+        "log_loss": truth.log_loss(true, p),
+        "brier": ((p - np.eye(p.shape[1])[true]) ** 2).sum(axis=1).mean(),
+        "calibration_error": found["calibration_error"],  # see below
+    }
+    if p.shape[1] == 2:
+        expected["roc_auc"] = truth.roc_auc_score(true, p[:, 1])
+        expected["mean_average_precision"] = truth.average_precision_score(true, p[:, 1])
+    else:
+        labels = range(p.shape[1])
+        expected["top_k_accuracy"] = truth.top_k_accuracy_score(true, p, k=2, labels=labels)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_metrics_of_a_sample_are_those_of_its_images(drawn):
+    """A sample given by counts has the numbers of a test set in which images are repeated."""
+    counts = np.random.default_rng(1).integers(0, 3, size=(4, len(drawn.targets)))
+    found = sampled(drawn, counts.astype(float), 2)
+    for number, row in enumerate(counts):
+        repeated = np.repeat(np.arange(len(row)), row)
+        whole = scores(drawn.targets[repeated], drawn.probabilities[repeated], drawn.labels)
+        expected = {k: v for k, v in measure(whole, 2).items() if k in found}
+        assert {k: v[number] for k, v in found.items()} == pytest.approx(expected, rel=1e-9)
+
+
+def test_calibration_error_is_the_mean_gap_over_bins():
+    sure, right = [0.99, 0.97, 0.62, 0.61], [0, 1, 1, 0]
+    p = np.array([[c, 1 - c] for c in sure])
+    targets = [0 if hit else 1 for hit in right]
+    expected = (abs(0.99 + 0.97 - 1) + abs(0.62 + 0.61 - 1)) / 4
+    assert measure(scores(targets, p))["calibration_error"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("sure", [0.0, 0.5, 1.0])
+def test_numbers_of_a_test_set_of_one_class_are_numbers(sure):
+    found = measure(scores([1, 1, 1], [[1 - sure, sure]] * 3), 5)
+    assert np.isfinite([*found.values()]).all()
+    assert found["accuracy"] == (sure > 0.5)
+    assert found["roc_auc"] == 0.5, "nothing to tell apart"
+    assert found["matthews"] == 0
+
+
+def test_the_bootstrap_is_the_spread_of_a_mean():
+    right = np.random.default_rng(0).random(400) < 0.8
+    p = np.where(right[:, None], [[0.9, 0.1]], [[0.2, 0.8]])
+    drawn = scores(np.zeros(400, int), p)
+    low, high = bootstrap.intervals(bootstrap.draw(drawn))["accuracy"]
+    share = right.mean()
+    spread = 1.96 * np.sqrt(share * (1 - share) / 400)
+    assert (low, high) == pytest.approx((share - spread, share + spread), abs=0.007)
+
+
+def test_two_models_are_drawn_the_same_samples(drawn):
+    again = bootstrap.draw(drawn)
+    assert all(np.array_equal(again[k], v) for k, v in bootstrap.draw(drawn).items())
+    assert len(again["accuracy"]) == bootstrap.SAMPLES
+    assert len({*again["accuracy"]}) > 5
+    counts = np.concatenate([*bootstrap.samples(7)])
+    assert (counts.sum(axis=1) == 7).all()
+    assert counts.mean() == 1
 
 
 def test_the_confusion_matrix_is_that_of_scikit_learn(drawn, truth):
@@ -60,7 +115,7 @@ def test_recall_and_precision_of_the_report_are_those_of_scikit_learn(drawn, tru
     precision, recall, _, support = truth.precision_recall_fscore_support(
         drawn.targets, drawn.predictions, zero_division=0
     )
-    found = list(report._classes(drawn))
+    found = list(evaluation._classes(drawn))
     assert [c["precision"] for c in found] == pytest.approx(list(precision))
     assert [c["recall"] for c in found] == pytest.approx(list(recall))
     assert [c["images"] for c in found] == list(support)
@@ -95,6 +150,7 @@ def test_mistakes_come_most_confident_first():
     drawn = scores([0, 0, 1, 1, 0], [[0.4, 0.6], [0.1, 0.9], [0.7, 0.3], [0.2, 0.8], [0.9, 0.1]])
     assert mistakes(drawn, 5) == [1, 2, 0]
     assert mistakes(drawn, 2) == [1, 2]
+    assert doubtful(drawn, 5) == [3, 4]
 
 
 # A whole evaluation
@@ -105,22 +161,8 @@ def judged(tmp_path):
     """The folder of an evaluation in which one of six answers is wrong, and its metrics."""
     small_bundle.data_set(tmp_path / "data", wrong=1)
     small_bundle.make(tmp_path / "bundle")
-    metrics = evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4)
+    metrics = evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4, 5)
     return tmp_path / "out", metrics
-
-
-def test_the_report_shows_how_training_went(tmp_path):
-    small_bundle.data_set(tmp_path / "data")
-    bundle_dir = small_bundle.make(tmp_path / "bundle")
-    pages = []
-    for epochs in ([], [(1, 2.0, 1.0, 0.5, 10), (2, 1.0, 0.5, 0.75, 20)]):
-        curves.write(bundle_dir, epochs)
-        evaluation.evaluate(tmp_path / "data", bundle_dir, tmp_path / "out", 4)
-        pages.append((tmp_path / "out" / "report.html").read_text("utf-8"))
-    assert pages[0].count("<polyline") == 0
-    assert pages[1].count("<polyline") == 3
-    assert "0.500 to 2.000" in pages[1]
-    assert "more of the network learns" in pages[1]
 
 
 def predictions(folder):
@@ -133,10 +175,44 @@ def test_metrics_are_recorded_with_the_digest_of_the_test_images(judged, tmp_pat
     assert metrics["accuracy"] == pytest.approx(5 / 6)
     assert metrics["test_images"] == 6
     document = files.read_json(folder / "metrics.json")
-    assert document.pop("test_digest") == manifest.digest(
-        manifest.read(tmp_path / "data").split("test")
-    )
-    assert document == {"schema_version": 1, **metrics}
+    test = manifest.read(tmp_path / "data").split("test")
+    assert document["test_digest"] == manifest.digest(test)
+    assert document["bundle_digest"] == bundle.digest(tmp_path / "bundle")
+    assert {**document["metrics"], "test_images": document["test_images"]} == metrics
+    assert document["labels"] == ["blue", "green", "red"]
+    low, high = document["intervals"]["accuracy"]
+    assert low < metrics["accuracy"] < high
+    blue = document["classes"][0]
+    assert {k: blue[k] for k in ("label", "images", "recall")} == {
+        "label": "blue",
+        "images": 2,
+        "recall": 0.5,
+    }
+    assert 0 < document["cost"]["latency_ms"] <= document["cost"]["latency_p95_ms"] < 1000
+    size = (tmp_path / "bundle" / "model.onnx").stat().st_size
+    assert document["cost"]["size_mb"] == size / 1e6
+
+
+def test_later_questions_need_no_new_inference(judged, tmp_path):
+    folder, metrics = judged
+    logits = np.load(folder / "logits.npy")
+    assert logits.dtype == np.float32
+    rows = manifest.read(tmp_path / "data").split("test")
+    again = evaluation.read(folder, rows)
+    assert again.probabilities == pytest.approx(bundle.softmax(logits))
+    assert [again.labels[i] for i in logits.argmax(axis=1)] == [
+        row["prediction"] for row in predictions(folder)
+    ]
+    assert measure(again, 5) == {k: v for k, v in metrics.items() if k != "test_images"}
+
+
+def test_answers_that_are_no_numbers_are_refused(tmp_path):
+    small_bundle.data_set(tmp_path / "data")
+    how = small_bundle.HOW.model_copy(update={"std": (0.1,) * 3})
+    small_bundle.make(tmp_path / "bundle", how=how, scale=3e38)
+    with pytest.raises(MlopsError, match=r"no number for \d+ images, images/0/test0\.png first"):
+        evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4, 5)
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_test_image_has_its_prediction(judged, tmp_path):
@@ -152,7 +228,7 @@ def test_every_test_image_has_its_prediction(judged, tmp_path):
 
 
 def test_the_batch_size_does_not_change_the_answers(judged, tmp_path):
-    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "one", 1)
+    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "one", 1, 5)
     assert predictions(tmp_path / "one") == predictions(judged[0])
 
 
@@ -166,118 +242,6 @@ def test_classes_of_any_name_go_through_the_table(tmp_path):
     labels = ('a, "b"', "line\nbreak", "ünïcödé")
     small_bundle.data_set(tmp_path / "data", labels)
     small_bundle.make(tmp_path / "bundle", labels)
-    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4)
-    assert gate.read(tmp_path / "out").correct == (True,) * 6
+    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4, 5)
+    assert gate.read(tmp_path / "out").correct == [True] * 6
     assert {row["label"] for row in predictions(tmp_path / "out")} == {*labels}
-
-
-# The report
-
-
-class Page(HTMLParser):
-    """What a browser would see of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.links, self.text = [], [], io.StringIO()
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
-        assert not [name for name, _ in attrs if name.startswith("on")]
-
-    def handle_data(self, data):
-        self.text.write(data)
-
-
-def test_the_report_is_one_self_contained_page(judged):
-    text = (judged[0] / "report.html").read_text("utf-8")
-    page = Page(text)
-    assert not {"script", "link", "iframe", "object", "embed", "base"} & {*page.tags}
-    assert page.tags.count("figure") == 1  # the one mistake's picture
-    assert len(page.links) == 1 + 6  # and two training images of each class
-    assert all(link.startswith("data:image/png;base64,") for link in page.links)
-    assert not re.search(r"https?:|@import|url\(", text)
-
-
-def test_the_report_shows_the_numbers(judged):
-    text = Page((judged[0] / "report.html").read_text("utf-8")).text.getvalue()
-    for shown in (
-        "brightness: 83.33 % right",
-        "6 test images",
-        "0.8333",
-        "by hand",
-        "data 0123456789ab",
-    ):
-        assert shown in text
-
-
-def test_the_report_escapes_what_others_wrote(tmp_path):
-    labels = ("<b>&\"'ant", "<img src=x onerror=alert(1)>", "{{ 7 * 7 }}")
-    small_bundle.data_set(tmp_path / "data", labels, wrong=1)
-    small_bundle.make(tmp_path / "bundle", labels)
-    card = bundle.read(tmp_path / "bundle")
-    spec = {"name": "</pre><script>alert(2)</script>", "model": {"backbone": "<i>net</i>"}}
-    bundle.write(tmp_path / "bundle", card.model_copy(update={"spec": spec}))
-    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4)
-    page = Page((tmp_path / "out" / "report.html").read_text("utf-8"))
-    text = page.text.getvalue()
-    assert page.tags.count("img") == 1 + 6
-    assert not {"script", "i"} & {*page.tags}
-    for label in labels:
-        assert text.count(label) >= 3  # classes, both sides of the matrix
-    assert "</pre><script>alert(2)</script>" in text
-
-
-def test_a_model_without_mistakes_says_so(tmp_path):
-    small_bundle.data_set(tmp_path / "data")
-    small_bundle.make(tmp_path / "bundle")
-    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 64)
-    page = Page((tmp_path / "out" / "report.html").read_text("utf-8"))
-    assert "figure" not in page.tags
-    assert "None." in page.text.getvalue()
-
-
-def test_the_data_page_shows_each_class_its_counts_and_what_was_found(tmp_path):
-    labels = ("<b>ant", "bee", "wasp")
-    rows = small_bundle.data_set(tmp_path / "data", labels).rows
-    finding = manifest.Finding("notes.txt", "is <no> image", "unreadable")
-    images = manifest.Images((8, 9, 10), (11, 12, 13), {"L": 17}, (0.5, 0.4, 0.3), (0.1,) * 3)
-    root = manifest.read(tmp_path / "data").root
-    manifest.write(tmp_path / "data", root, rows, manifest.Notes([finding], images))
-    page = Page(report.render_data(tmp_path / "data"))
-    assert "b" not in page.tags
-    assert page.tags.count("img") == 6
-    text = page.text.getvalue()
-    for shown in ("<b>ant222", "notes.txtis <no> image", "8 / 9 / 10 pixels wide", "17 L"):
-        assert shown in text
-    for shown in ("mean 0.5 / 0.4 / 0.3", "deviation 0.1 / 0.1 / 0.1"):
-        assert shown in text
-
-
-def test_pictures_that_can_not_be_shown_leave_the_page_whole(tmp_path):
-    dataset = small_bundle.data_set(tmp_path / "data")
-    for row in dataset.split("train"):
-        (dataset.root / row.path).write_bytes(b"no picture")
-    page = Page(report.render_data(tmp_path / "data"))
-    assert "img" not in page.tags
-    assert all(label in page.text.getvalue() for label in dataset.classes)
-
-
-def test_a_data_page_of_very_many_classes_stays_small(tmp_path):
-    labels = tuple(f"class {number:03}" for number in range(300))
-    small_bundle.data_set(tmp_path / "data", labels)
-    page = Page(report.render_data(tmp_path / "data"))
-    assert all(label in page.text.getvalue() for label in labels)
-    assert page.tags.count("img") == report._GRID
-
-
-def test_a_model_whose_spec_names_no_network_is_called_by_its_trainer(tmp_path):
-    small_bundle.data_set(tmp_path / "data")
-    small_bundle.make(tmp_path / "bundle")
-    card = bundle.read(tmp_path / "bundle").model_copy(update={"spec": {"seed": 0}})
-    bundle.write(tmp_path / "bundle", card)
-    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 64)
-    page = Page((tmp_path / "out" / "report.html").read_text("utf-8"))
-    assert "by hand: 100.00 % right" in page.text.getvalue()

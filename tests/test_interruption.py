@@ -107,5 +107,5 @@ def test_two_experiments_share_a_step_without_harm(project: Project) -> None:
     assert [process.returncode for process in both] == [0, 0], outputs
     records = list(project.path.glob(".mlops/steps/*/result.json"))
     assert sorted(json.loads(path.read_text())["id"] for path in records) == [
-        *("data", "evaluate", "gate", "register", "train"),
+        *("data", "evaluate", "gate", "register", "report", "train"),
     ]

@@ -12,12 +12,14 @@ from several_labels import LOOSE, picture, prepared, table_of, written
 from sklearn import metrics as sklearn_metrics
 from small_training import settings
 from test_local_target import ask, free_port
+from test_report import SETTINGS
 from toyproject import Project
 
-from mlops_spec import bundle, evaluation, files, manifest
+from mlops_spec import bundle, evaluation, files, gate, manifest, report
 from mlops_spec.errors import MlopsError
-from mlops_spec.metrics import Scores, average_precision, measure, mistakes, per_class
+from mlops_spec.metrics import average_precision, measure, per_class
 from mlops_spec.rows import Row, Rows
+from mlops_spec.scores import Scores, mistakes
 from trainers._torch import losses
 
 
@@ -78,17 +80,23 @@ def several_bundle(folder_: Path) -> Path:
 
 def test_a_bundle_is_judged_by_all_labels_of_an_image(dataset, tmp_path) -> None:
     folder_ = several_bundle(tmp_path / "bundle")
-    found = evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", 4)
+    found = evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", 4, 5)
     assert 0 < found["accuracy"] <= 1
     rows = table_of(tmp_path / "judged" / "predictions.csv")
     right = sum(row["label"] == row["prediction"] for row in rows) / len(rows)
     assert found["accuracy"] == pytest.approx(right)
-    page = (tmp_path / "judged" / "report.html").read_text("utf-8")
+    assert len(dataset.split("test")) == len(rows)
+    each = files.read_json(tmp_path / "judged" / "metrics.json")["classes"]
+    assert {*each[0]} == {
+        *("label", "images", "recall", "precision", "f1", "roc_auc", "average_precision"),
+    }
+    files.write_json(tmp_path / "gate" / "verdict.json", gate.Verdict("promote", "").document())
+    places = [tmp_path / name for name in ("out", "bundle", "judged", "gate")]
+    report.write(report.Inputs(*places, settings=SETTINGS), tmp_path)
+    page = (tmp_path / "report.html").read_text("utf-8")
     assert "Confusion" not in page
-    sizes = [len(dataset.split(split)) for split in manifest.SPLITS]
-    text = "{} training, {} validation and {} test images".format(*sizes)
-    assert text in page
     assert "mean average precision" in page
+    assert page.count("<polyline") == 6, "a curve a class, twice"
 
 
 def test_a_label_that_the_model_never_met_makes_an_answer_wrong(tmp_path) -> None:
@@ -101,8 +109,9 @@ def test_a_label_that_the_model_never_met_makes_an_answer_wrong(tmp_path) -> Non
         files.write_bytes(tmp_path / row.path, picture(row.label.removesuffix("|wasp"), 0))
     rows = [row._replace(sha256=files.sha256_file(tmp_path / row.path)) for row in rows]
     manifest.write(tmp_path, tmp_path, rows, manifest.Notes(multi_label=True))
-    model = bundle.load(several_bundle(tmp_path / "bundle"))
-    found = evaluation.score(manifest.read(tmp_path), model, 4)
+    several_bundle(tmp_path / "bundle")
+    evaluation.evaluate(tmp_path, tmp_path / "bundle", tmp_path / "judged", 4, 5)
+    found = evaluation.read(tmp_path / "judged", manifest.read(tmp_path).split("test"))
     assert dict(zip([row.label for row in found.rows], found.right, strict=True))["red|wasp"] == 0
 
 
@@ -115,7 +124,7 @@ def test_a_model_of_the_other_sort_is_refused(tmp_path, turned) -> None:
     else:
         folder_ = small_bundle.make(tmp_path / "bundle")
     with pytest.raises(MlopsError, match="choose another registered_model"):
-        evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", 4)
+        evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", 4, 5)
 
 
 def test_probabilities_are_each_their_own() -> None:

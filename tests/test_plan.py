@@ -14,8 +14,9 @@ from world import Now, World, compose, record
 
 import deployers
 from mlops_spec.facts import Facts, Lazy
-from mlops_spec.plan import Step, keys_of, plan
+from mlops_spec.plan import plan
 from mlops_spec.registry import Version
+from mlops_spec.steps import Step, keys_of
 
 QUICKSTART = ["+experiment=quickstart"]
 CHAMPION = Version(1, "someone else's training", 0, ".mlops/models/digits/other", champion=True)
@@ -88,14 +89,13 @@ def test_every_placeholder_of_a_command_can_be_filled():
     for planned in plan_of("benchmark=majority", versions=(CHAMPION,)).steps:
         text = " ".join(planned.step.payload["command"])
         named = {*re.findall(r"\$\{\{(\w+)\}\}", text)}
-        assert {"spec", "out"} <= named <= {"spec", "out", *planned.step.needs}
+        read = {*planned.step.needs, *planned.step.beside}
+        assert {"spec", "out"} <= named <= {"spec", "out", *read}
 
 
 def test_the_place_of_the_database_is_told_to_training_and_no_part_of_its_key():
     here, there = (plan_of(f"workspace.database={path}") for path in ("a.db", "/b/c.db"))
-    (one,) = [planned for planned in here.steps if planned.step.variables]
-    (other,) = [planned for planned in there.steps if planned.step.variables]
-    assert one.step.id == "train"
+    one, other = (next(p for p in todo.steps if p.step.id == "train") for todo in (here, there))
     assert one.key == other.key
     assert one.step.payload == other.step.payload
     names = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
@@ -106,7 +106,7 @@ def test_the_place_of_the_database_is_told_to_training_and_no_part_of_its_key():
 def test_every_step_comes_after_what_it_needs():
     seen = set()
     for planned in plan_of("benchmark=majority", versions=(CHAMPION,)).steps:
-        assert {*planned.step.needs} <= seen
+        assert {*planned.step.needs, *planned.step.beside} <= seen
         seen.add(planned.step.id)
 
 
@@ -167,9 +167,27 @@ def test_equal_requests_share_a_key_whatever_they_are_called():
     assert keys["first"] == keys["twin"]
 
 
+def test_what_is_taken_along_is_no_reason_to_run() -> None:
+    beside = replace(SECOND, needs=(), beside=("first",))
+    alone = replace(SECOND, needs=())
+    assert key_of_second(second=beside) == key_of_second(second=alone)
+
+
+def test_a_report_knows_where_its_settings_were_written() -> None:
+    report = next(p for p in plan_of("training.lr=0.5").steps if p.step.id == "report")
+    known = json.loads(report.step.variables["MLOPS_SPEC_ORIGINS"])
+    assert known["training.lr"] == "command line"
+    assert known["training.epochs"].endswith("quickstart.yaml:14")
+    other = next(p for p in plan_of().steps if p.step.id == "report")
+    assert report.key != other.key, "another value"
+    _, spec = compose(Now(QUICKSTART))
+    elsewhere = plan(spec, made_facts(), {}).steps
+    assert next(p.key for p in elsewhere if p.step.id == "report") == other.key
+
+
 # Keys, from the spec
 
-AFTER_TRAIN = {"train", "evaluate", "gate", "register"}
+AFTER_TRAIN = {"train", "evaluate", "gate", "report", "register"}
 EVERYTHING = {"data", *AFTER_TRAIN}
 
 
@@ -178,11 +196,11 @@ EVERYTHING = {"data", *AFTER_TRAIN}
     [
         ("name=other", set()),
         ("target=none", set()),
-        ("registered_model=other", {"register"}),
+        ("registered_model=other", {"report", "register"}),
         ("workspace.database=other.db", {"register"}),
-        ("evaluation.gate.alpha=0.01", {"gate", "register"}),
-        ("evaluation=floor", {"gate", "register"}),
-        ("evaluation.batch_size=7", {"evaluate", "gate", "register"}),
+        ("evaluation.gate.alpha=0.01", {"gate", "report", "register"}),
+        ("evaluation=floor", {"gate", "report", "register"}),
+        ("evaluation.batch_size=7", {"evaluate", "gate", "report", "register"}),
         ("seed=7", AFTER_TRAIN),
         ("model.head.dropout=0.5", AFTER_TRAIN),
         ("training.epochs=7", AFTER_TRAIN),
@@ -206,7 +224,7 @@ def test_a_setting_reaches_exactly_the_steps_that_use_it(override, changed):
         ({"target": {"traffic": 100}}, set()),
         ({"latest": {"train": None}}, set()),
         ({"versions": (replace(CHAMPION, champion=False),)}, set()),
-        ({"versions": (CHAMPION,)}, {"gate", "register"}),
+        ({"versions": (CHAMPION,)}, {"gate", "report", "register"}),
     ],
     ids=["source", "tools", "target", "latest", "a version", "a champion"],
 )
@@ -239,14 +257,14 @@ def test_a_step_whose_last_record_is_damaged_and_that_changed_since_still_has_a_
 def test_the_estimate_is_the_time_of_the_steps_that_run():
     world = World().after({"overrides": QUICKSTART})
     again = world.plan(Now([*QUICKSTART, "evaluation.gate.alpha=0.01"]))
-    assert [p.step.id for p in again.to_run] == ["gate", "register"]
-    assert again.seconds == 4.0
+    assert [p.step.id for p in again.to_run] == ["gate", "report", "register"]
+    assert again.seconds == 6.0
 
 
 def test_there_is_no_estimate_when_a_step_never_ran():
     world = World().after({"overrides": QUICKSTART})
     todo = world.plan(Now([*QUICKSTART, "benchmark=majority"]))
-    assert [p.step.id for p in todo.to_run] == ["benchmark"]
+    assert [p.step.id for p in todo.to_run] == ["benchmark", "report"]
     assert todo.seconds is None
 
 
@@ -255,7 +273,7 @@ def test_there_is_no_estimate_when_a_step_never_ran():
 SHELF = """
 from typing import Literal
 
-from mlops_spec.plan import Step
+from mlops_spec.steps import Step
 from mlops_spec.spec import OpenSection
 
 

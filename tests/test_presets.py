@@ -31,7 +31,7 @@ PROTOCOLS = {
 OPTIONAL = {
     "data": {"contradictions": 1},
     "training": {"contradictions": 1},
-    "benchmark": {"score": 2, "contradictions": 1},
+    "benchmark": {"predict": 2, "contradictions": 1},
     "target": {"steps": 2, "facts": 1, "contradictions": 1},
     "frontend": {"steps": 2, "contradictions": 1},
 }

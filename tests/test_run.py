@@ -5,7 +5,7 @@ import json
 import pytest
 from toyproject import KINDS, Project
 
-STEPS = ["data", "train", "evaluate", "gate", "register", "deploy"]
+STEPS = ["data", "train", "evaluate", "gate", "report", "register", "deploy"]
 
 
 def test_kinds_of_one_file_are_validated_planned_and_applied(finished: Project) -> None:
@@ -42,7 +42,7 @@ def test_second_run_does_nothing_and_leaves_no_trace(finished: Project) -> None:
     before = finished.tree()
     answer = finished.call(*KINDS)
     assert answer.returncode == 0
-    assert "nothing to do, all 6 steps are up to date" in answer.stdout
+    assert "nothing to do, all 7 steps are up to date" in answer.stdout
     assert finished.tree() == before
 
 
@@ -59,7 +59,12 @@ def test_changed_target_redeploys_and_does_not_retrain(finished: Project) -> Non
 
 @pytest.mark.slow
 def test_changed_gate_is_judged_again_without_retraining(finished: Project) -> None:
-    assert finished.ran("evaluation.gate.min_accuracy=0.4") == ["gate", "register", "deploy"]
+    assert finished.ran("evaluation.gate.floors.accuracy=0.4") == [
+        "gate",
+        "report",
+        "register",
+        "deploy",
+    ]
 
 
 def test_reason_names_the_line_that_changed(finished: Project) -> None:
@@ -153,7 +158,7 @@ def test_damaged_record_makes_its_step_run_again(finished: Project, content: str
 @pytest.mark.slow
 def test_damaged_record_is_replaced_by_the_next_run(finished: Project) -> None:
     finished.result_files()["gate"].write_text("{")
-    assert finished.ran() == ["gate", "register", "deploy"]
+    assert finished.ran() == ["gate", "report", "register", "deploy"]
     assert finished.ran() == []
 
 
@@ -181,7 +186,7 @@ def test_damaged_registry_is_said_and_left_alone(finished: Project) -> None:
 def test_json_output_is_one_document_a_line(finished: Project) -> None:
     events = finished.events("target.note=third.txt")
     assert [event["event"] for event in events] == [
-        *("plan", "result", "result", "result", "result", "result", "started", "result", "closed"),
+        *("plan", *["result"] * 6, "started", "result", "closed"),
     ]
     assert events[-1]["exit_code"] == 0
 

@@ -58,7 +58,7 @@ def test_a_plan_names_what_changed_in_a_folder_of_photographs(project: Project):
         for number in range(12):
             put(photos / label / f"{number}.png", scene(first + number))
     words = ["name=x", "data=folder", "data.root=photos", "training=toy", "evaluation=floor"]
-    words.append("evaluation.gate.min_accuracy=0.0")
+    words.append("evaluation.gate.floors.accuracy=0.0")
     assert project.run(*words).returncode == 0
     put(photos / "ants" / "new.png", scene(999))
     (photos / "bees" / "3.png").rename(photos / "ants" / "was_a_bee.png")

@@ -9,11 +9,12 @@ from mlops_spec import files, store
 from mlops_spec.errors import StateError
 from mlops_spec.facts import Facts, Lazy, Record
 from mlops_spec.files import NewerStateError
-from mlops_spec.plan import Planned, Step
+from mlops_spec.plan import Planned
+from mlops_spec.steps import Step
 
 KEY = "ab" * 32
 STEP = Step("train", "local.run", {"command": ["python"], "spec": {"seed": 3}})
-PLANNED = Planned(STEP, KEY, "run", "never ran", {"trainers.transfer": "digest"}, {}, None)
+PLANNED = Planned(STEP, KEY, "run", "never ran", {"trainers.transfer": "digest"}, {}, {}, None)
 RECORD = Record(
     id="train",
     key=KEY,

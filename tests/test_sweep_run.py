@@ -5,7 +5,11 @@ import json
 import pytest
 from toyproject import KINDS, Project
 
-QUICK = ("target=none", "evaluation.gate.min_accuracy=1.0", "training.flip=true")  # never registers
+QUICK = (
+    "target=none",
+    "evaluation.gate.floors.accuracy=1.0",
+    "training.flip=true",
+)  # never registers
 
 
 def test_invalid_member_stops_a_sweep_before_anything_runs(project: Project) -> None:

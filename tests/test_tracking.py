@@ -15,7 +15,7 @@ from mlops_spec import files
 from mlops_spec import tracking as shared
 from mlops_spec.actions import Context, local
 from mlops_spec.errors import StepError
-from mlops_spec.plan import Step
+from mlops_spec.steps import Step
 from trainers._torch import loop, tracking
 
 # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates.

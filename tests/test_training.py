@@ -15,7 +15,7 @@ from mlops_spec import bundle, files
 
 pytestmark = pytest.mark.slow
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
-SHORT = ("training.epochs=1", "evaluation.gate.min_accuracy=0.0")
+SHORT = ("training.epochs=1", "evaluation.gate.floors.accuracy=0.0")
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_only_training_imports_torch(quickstart: Project, tmp_path) -> None:
 
 def test_killed_training_continues_from_its_checkpoint(tmp_path) -> None:
     project = Project(tmp_path)
-    words = ("+experiment=quickstart", "training.epochs=6", "evaluation.gate.min_accuracy=0.0")
+    words = ("+experiment=quickstart", "training.epochs=6", "evaluation.gate.floors.accuracy=0.0")
     process = subprocess.Popen(
         [sys.executable, "-m", "mlops_spec", *words],
         cwd=tmp_path,
@@ -236,7 +236,7 @@ def test_ants_and_bees_from_real_photographs(tmp_path) -> None:
     if not root.is_dir():
         pytest.skip(f"LOUD: {root} is absent: no real photographs to train on")
     words = ("+experiment=ants_bees", f"data.root={root}", "training.epochs=2")
-    answer = Project(tmp_path).run(*words, "evaluation.gate.min_accuracy=0.2")
+    answer = Project(tmp_path).run(*words, "evaluation.gate.floors.accuracy=0.2")
     assert answer.returncode == 0, answer.stderr
     assert (
         "left out train/ants/imageNotFound.gif: .gif is not among data.extensions" in answer.stdout

@@ -1,8 +1,10 @@
 """A key that was set and that nothing read is said: somebody thinks that it has an effect."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from toyproject import KINDS, Project
 
 from mlops_spec import gate, spec
@@ -79,13 +81,12 @@ def test_a_key_of_the_command_line_that_nothing_read_is_a_warning(finished: Proj
 
 
 def test_a_threshold_of_the_gate_is_read_before_there_is_a_champion():
-    verdicts = {"accuracy": 1.0, "test_digest": "x", "correct": (True,)}
-    wish = StepEvaluation.model_validate(
-        {"gate": {"kind": "mcnemar", "alpha": 0.01, "min_accuracy": 0.5}}
-    )
+    path = Path(__file__).parents[1] / "conf" / "evaluation" / "mcnemar.yaml"
+    preset = yaml.safe_load(path.read_text("utf-8"))
+    wish = StepEvaluation.model_validate({"gate": preset["gate"]})
     spec.note_reads()
-    gate.judge(gate.Judged(**verdicts), None, wish.gate)
-    assert "gate.alpha" not in [*spec.unread(wish)]
+    gate.judge(gate.Judged({"accuracy": 1.0}, {}, frozenset("ab"), "x", (True,)), None, wish.gate)
+    assert [*spec.unread(wish)] == []
 
 
 def test_what_was_read_in_another_run_is_not_judged_again(finished: Project) -> None:

@@ -54,7 +54,7 @@ def test_code_and_conf_come_from_the_wheel(python: Path, tmp_path) -> None:
 
 
 def test_quickstart_runs_in_an_empty_folder(python: Path, tmp_path) -> None:
-    words = ("+experiment=quickstart", "training.epochs=1", "evaluation.gate.min_accuracy=0.0")
+    words = ("+experiment=quickstart", "training.epochs=1", "evaluation.gate.floors.accuracy=0.0")
     answer = run(python, tmp_path, *words)
     assert answer.returncode == 0, answer.stderr
     assert "digits version 1 is champion" in answer.stdout

@@ -66,10 +66,11 @@ class World:
         return self
 
     def _ran(self, todo, outcomes):
-        stopped = set()
+        stopped, refused = set(), set()
         for planned in todo.steps:
             outcome = outcomes.get(planned.step.id, "")
-            if planned.status == "skip" or stopped & {*planned.needs}:
+            fine = refused if planned.step.anyway else set()
+            if planned.status == "skip" or (stopped - fine) & {*planned.needs}:
                 stopped.add(planned.step.id)
                 continue
             if outcome == "unfinished":
@@ -78,6 +79,7 @@ class World:
                 continue
             if outcome == "refused":
                 stopped.add(planned.step.id)
+                refused.add(planned.step.id)
             done = record(planned, outcome)
             self.finished[planned.key] = done
             self.latest.setdefault(todo.experiment, {})[planned.step.id] = done

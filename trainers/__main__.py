@@ -9,6 +9,7 @@ python -m trainers VERB --spec spec.json ... --out DIR
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ from trainers import _leaving
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mlops_spec.report.answers import Attention
     from mlops_spec.spec import StepSpec
 
 
@@ -82,16 +84,21 @@ def evaluate(spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Judges a bundle on the test split."""
     assert spec.evaluation is not None
     assert spec.evaluation.batch_size is not None
-    size = spec.evaluation.batch_size
-    metrics = evaluation.evaluate(args.data, args.bundle, args.out, size)
+    assert spec.evaluation.top_k is not None
+    size, top_k = spec.evaluation.batch_size, spec.evaluation.top_k
+    metrics = evaluation.evaluate(args.data, args.bundle, args.out, size, top_k)
     return Summary(f"{metrics.pop('test_images')} test images", metrics)
 
 
 def benchmark(spec: StepSpec, args: argparse.Namespace) -> Summary:
-    """Scores the benchmark on the same test split."""
+    """Judges the benchmark's answers on the same test split."""
     assert spec.benchmark is not None
-    module = kinds.load("benchmark", spec.benchmark.kind)
-    return Summary(spec.benchmark.kind, module.score(spec.benchmark, manifest.read(args.data)))
+    assert spec.evaluation is not None
+    assert spec.evaluation.top_k is not None
+    module, dataset = kinds.load("benchmark", spec.benchmark.kind), manifest.read(args.data)
+    probabilities = module.predict(spec.benchmark, dataset)
+    metrics = evaluation.baseline(dataset, probabilities, args.out, spec.evaluation.top_k)
+    return Summary(f"{spec.benchmark.kind}, {metrics.pop('test_images')} test images", metrics)
 
 
 def judge(spec: StepSpec, args: argparse.Namespace) -> Summary:
@@ -100,29 +107,56 @@ def judge(spec: StepSpec, args: argparse.Namespace) -> Summary:
     assert spec.evaluation.gate is not None
     champion = gate.read(args.champion) if args.champion else None
     verdict = gate.judge(gate.read(args.evaluation), champion, spec.evaluation.gate)
-    files.write_json(
-        args.out / "verdict.json",
-        {"promote": verdict.promote, "reason": verdict.reason, "p_value": verdict.p_value},
-    )
-    word = "promote" if verdict.promote else "reject"
+    files.write_json(args.out / "verdict.json", verdict.document())
+    word = _WORDS[verdict.verdict]
     return Summary(f"{word}: {verdict.reason}", refused=not verdict.promote)
+
+
+_WORDS = {"promote": "promote", "reject": "reject", "insufficient": "not enough evidence"}
+
+
+def report(spec: StepSpec, args: argparse.Namespace) -> Summary:
+    """Writes what people read about a model: a page and a card."""
+    from mlops_spec import report as reports
+
+    assert spec.whole is not None
+    found = reports.Inputs(
+        data=args.data,
+        bundle=args.bundle,
+        evaluation=args.evaluation,
+        verdict=args.verdict,
+        champion=args.champion,
+        benchmark=args.benchmark,
+        settings=spec.whole,
+        origins=json.loads(os.environ.get("MLOPS_SPEC_ORIGINS", "{}")),
+        seconds=json.loads(os.environ.get("MLOPS_SPEC_SECONDS", "{}")),
+        attention=_attention(spec.whole["training"]["kind"], args.bundle),
+    )
+    reports.write(found, args.out)
+    return Summary("report.html, model_card.md")
 
 
 def register(_spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Registers a promoted model and makes it champion."""
-    metrics = files.read_json(args.evaluation / "metrics.json")
+    metrics = files.read_json(args.evaluation / "metrics.json")["metrics"]
     candidate = registry.Candidate(
         model=args.model,
         train=args.train,
         baseline=args.baseline,
         bundle=args.bundle,
-        evaluation=args.evaluation,
-        metrics={k: v for k, v in metrics.items() if isinstance(v, float)},
+        report=args.report / "report.html",
+        metrics=metrics,
     )
     made = registry.register(candidate, args.database, args.models)
     version = {"model": args.model, "version": made.version, "path": made.path}
     files.write_json(args.out / "version.json", version)
     return Summary(f"{args.model} version {made.version} is champion")
+
+
+def _attention(kind: str, bundle: Path) -> Attention | None:
+    """What draws where a network looked, where its trainer can tell."""
+    module = kinds.load("training", kind)
+    return module.attention(bundle) if hasattr(module, "attention") else None
 
 
 _VERBS: dict[str, Callable[[StepSpec, argparse.Namespace], Summary]] = {
@@ -131,8 +165,15 @@ _VERBS: dict[str, Callable[[StepSpec, argparse.Namespace], Summary]] = {
     "evaluate": evaluate,
     "benchmark": benchmark,
     "gate": judge,
+    "report": report,
     "register": register,
 }
+
+
+_INPUTS = (
+    *("data", "weights", "bundle", "evaluation", "champion", "benchmark", "verdict", "report"),
+    *("database", "models"),
+)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -142,7 +183,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for all that the step makes"
     )
-    for name in ("data", "weights", "bundle", "evaluation", "champion", "database", "models"):
+    for name in _INPUTS:
         parser.add_argument(f"--{name}", type=Path, help=f"input: {name}")
     parser.add_argument("--weights-digest", help="digest of the weights")
     parser.add_argument("--source", help="digest of what the data set is read from")

@@ -15,7 +15,7 @@ from mlops_spec import kinds
 from mlops_spec.errors import MlopsError
 
 if TYPE_CHECKING:
-    from mlops_spec.plan import Step
+    from mlops_spec.steps import Step
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,14 @@ class Context:
         inputs: Outputs of the steps it needs, by id.
         emit: Called with each line of progress.
         key: The step's key.
+        seconds: How long the steps that it needs took, by id.
     """
 
     folder: Path
     inputs: Mapping[str, Path]
     emit: Callable[[str], None]
     key: str
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -17,8 +18,9 @@ from mlops_spec.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlops_spec.plan import Step
+    from mlops_spec.steps import Step
 
+SECONDS = "MLOPS_SPEC_SECONDS"  # variable that tells a process how long the steps before took
 _GRACE_SECONDS = 15  # to leave after Ctrl-C before being killed
 _LAST_LINES = 12
 _ERROR, _OVER = "error: ", ""
@@ -69,6 +71,7 @@ def command(step: Step, context: Context) -> list[str]:
 def _environment(step: Step, context: Context, chosen: dict[str, str]) -> dict[str, str]:
     """The variables of a step's process: what a person chose wins, the spec before the shell."""
     own = {"PYTHONUNBUFFERED": "1", "MLOPS_SPEC_PARENT": str(os.getpid())}
+    own[SECONDS] = json.dumps(dict(context.seconds))
     return {**step.variables, **os.environ, **own, tracking.STEP: context.key, **chosen}
 
 

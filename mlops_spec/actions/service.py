@@ -19,7 +19,7 @@ from mlops_spec.actions import Context, Outcome
 from mlops_spec.errors import StepError
 
 if TYPE_CHECKING:
-    from mlops_spec.plan import Step
+    from mlops_spec.steps import Step
 
 _SERVICES = Path(".mlops/services")  # which process serves at which address
 _READY_SECONDS = 30

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from mlops_spec.plan import Step
 from mlops_spec.spec import OpenSection
+from mlops_spec.steps import Step
 
 
 class Spec(OpenSection):

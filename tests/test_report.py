@@ -1,0 +1,270 @@
+"""The report: one page that a person reads, whatever the model, its classes and its mistakes."""
+
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_bundle
+import yaml
+
+from mlops_spec import curves, evaluation, files, gate, manifest, report
+from mlops_spec.report import answers, data
+from mlops_spec.spec import StepEvaluation
+
+PRESET = Path(__file__).resolve().parents[1] / "conf" / "evaluation" / "mcnemar.yaml"
+RULE = StepEvaluation.model_validate({"gate": yaml.safe_load(PRESET.read_text("utf-8"))["gate"]})
+SETTINGS = {
+    "registered_model": "colours",
+    "model": {"backbone": "brightness", "weights": "none"},
+    "training": {"kind": "by hand", "lr": 0.5},
+}
+
+
+class Page(HTMLParser):
+    """What a browser would see of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.text = [], [], io.StringIO()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "srcset", "data")]
+        self.links += [v for name, v in attrs if name == "href" and not v.startswith("#")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data):
+        self.text.write(data)
+
+    @property
+    def line(self):
+        """Its text, whatever the white space."""
+        return " ".join(self.text.getvalue().split())
+
+
+def judged(folder: Path, champion: Path | None = None) -> report.Inputs:
+    """Evaluates the model of a folder on its data, and asks the gate."""
+    evaluation.evaluate(folder / "data", folder / "bundle", folder / "evaluation", 64, 5)
+    rival = gate.read(champion) if champion else None
+    verdict = gate.judge(gate.read(folder / "evaluation"), rival, RULE.gate)
+    files.write_json(folder / "gate" / "verdict.json", verdict.document())
+    return report.Inputs(
+        data=folder / "data",
+        bundle=folder / "bundle",
+        evaluation=folder / "evaluation",
+        verdict=folder / "gate",
+        settings=SETTINGS,
+        champion=champion,
+    )
+
+
+def written(inputs: report.Inputs, out: Path) -> Page:
+    report.write(inputs, out)
+    return Page((out / "report.html").read_text("utf-8"))
+
+
+def small(folder: Path, labels=small_bundle.LABELS, wrong=0) -> report.Inputs:
+    small_bundle.data_set(folder / "data", labels, wrong=wrong)
+    small_bundle.make(folder / "bundle", labels)
+    return judged(folder)
+
+
+def test_the_report_is_one_self_contained_page(tmp_path):
+    page = written(small(tmp_path, wrong=1), tmp_path)
+    assert not {"link", "iframe", "object", "embed", "base"} & {*page.tags}
+    assert page.tags.count("script") == 1
+    # One mistake and five right answers, a pair that is mixed up with three, training images
+    assert page.tags.count("img") == 6 + 3 + 6
+    assert all(re.match("data:image/(png|jpeg);base64,", link) for link in page.links)
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert not re.search(r"https?:|@import|url\(", text)
+
+
+def test_the_report_shows_the_numbers(tmp_path):
+    text = written(small(tmp_path, wrong=1), tmp_path).line
+    for shown in (
+        "colours: 83.3 % of 6 test images right",
+        "Promotedaccuracy 0.8333; there is no champion to beat yet",
+        "Always answering blue would be right for 33.3 %",
+        "accuracy0.8333 0.5000 to 1.0000",
+        "by hand",
+        "data 0123456789ab",
+        "training.lr0.5",
+    ):
+        assert shown in text, shown
+
+
+def test_numbers_have_as_many_digits_as_count():
+    pairs = {0.97351: "0.9735", 12.3456: "12.3", 1234.5: "1234", 1.0: "1.0000", -0.5: "-0.5000"}
+    assert {value: report.shown(value) for value in pairs} == pairs
+    assert report.shown(2.5049) == "2.50"
+
+
+def test_the_report_shows_how_training_went(tmp_path):
+    inputs = small(tmp_path)
+    pages = []
+    for epochs in ([], [(1, 2.0, 1.0, 0.5, 10), (2, 1.0, 0.5, 0.75, 20)]):
+        curves.write(inputs.bundle, epochs)
+        pages.append(written(inputs, tmp_path))
+    assert pages[0].tags.count("polyline") == 0
+    assert pages[1].tags.count("polyline") == 3
+    assert "0.500 to 2.000" in pages[1].text.getvalue()
+    assert "more of the network learns" in pages[1].text.getvalue()
+
+
+HOSTILE = ("<b>&\"'ant", "<img src=x onerror=alert(1)>", "{{ 7 * 7 }}|</script>")
+
+
+def test_the_report_escapes_what_others_wrote(tmp_path):
+    inputs = small(tmp_path, HOSTILE, wrong=1)
+    settings = {**SETTINGS, "registered_model": "</pre><script>alert(2)</script>"}
+    page = written(replace(inputs, settings=settings), tmp_path)
+    text = page.text.getvalue()
+    assert page.tags.count("img") == 6 + 3 + 6
+    assert page.tags.count("script") == 1
+    assert page.tags.count("i") == 0
+    for label in HOSTILE:
+        assert text.count(label) >= 3  # classes, both sides of the matrix
+    assert "</pre><script>alert(2)</script>" in text
+
+
+def test_the_card_is_markdown_whatever_classes_are_called(tmp_path):
+    written(small(tmp_path, ("a|b", "c\nd", "*e* <b>"), wrong=1), tmp_path)
+    text = (tmp_path / "model_card.md").read_text("utf-8")
+    for row in ("| a\\|b | 2 | 0.500 |", "| c d | 2 | 1.000 |", "| \\*e\\* \\<b\\> | 2 | 1.000 |"):
+        assert row in text
+    for shown in ("# colours", "**Promoted**", "| accuracy | 0.8333 |", "Weakest classes"):
+        assert shown in text
+
+
+def test_a_model_without_mistakes_says_so(tmp_path):
+    page = written(small(tmp_path), tmp_path)
+    assert "Most confident mistakes\nNone." in re.sub(r"\s*\n\s*", "\n", page.text.getvalue())
+
+
+def test_champion_and_benchmark_stand_beside_the_challenger(tmp_path):
+    inputs = small(tmp_path / "one", wrong=1)
+    other = small(tmp_path / "two", wrong=0)
+    dataset = manifest.read(inputs.data)
+    shares = np.tile([0.5, 0.3, 0.2], (6, 1))
+    evaluation.baseline(dataset, shares, tmp_path / "benchmark", 5)
+    inputs = replace(inputs, champion=other.evaluation, benchmark=tmp_path / "benchmark")
+    text = written(inputs, tmp_path).line
+    assert "metricthis modelchampiondifferencebenchmarkdifference" in text
+    low = "-0.5000 to +0.0000"  # never better on the same samples
+    assert f"accuracy0.8333 0.5000 to 1.0000 1.0000-0.1667 {low}0.3333+0.5000" in text
+
+
+def test_the_gate_s_demands_and_verdict_are_shown(tmp_path):
+    inputs = small(tmp_path, wrong=4)
+    text = written(inputs, tmp_path).line
+    assert "Rejectedaccuracy 0.3333 is below its floor 0.5" in text
+    assert "accuracy0.3333at least 0.5missed" in text
+
+
+def test_what_a_network_looked_at_is_drawn_where_its_trainer_can_tell(tmp_path):
+    asked = []
+
+    def attention(images, classes):
+        asked.append(classes)
+        heat = np.zeros((len(images), 8, 8), np.float32)
+        heat[:, :4] = 1
+        return heat
+
+    inputs = small(tmp_path, wrong=1)
+    plain = written(inputs, tmp_path).tags.count("img")
+    page = written(replace(inputs, attention=attention), tmp_path)
+    assert page.tags.count("img") == plain + 6
+    assert [len(classes) for classes in asked] == [1, 5]
+    mistake = evaluation.read(inputs.evaluation, manifest.read(inputs.data).split("test"))
+    assert asked[0] == [int(mistake.predictions[~mistake.right][0])]
+    assert written(replace(inputs, attention=lambda *_: None), tmp_path).tags.count("img") == plain
+
+
+def many(folder: Path, classes: int, images: int, wrong: float) -> report.Inputs:
+    """A test set of many classes, its answers made up; all images are one file."""
+    labels = tuple(f"class {number:04}" for number in range(classes))
+    small_bundle.data_set(folder / "data", labels[:3])
+    one = next(iter(manifest.read(folder / "data").split("test")))
+    root = manifest.read(folder / "data").root
+    rows = [
+        one._replace(label=label, split=split) for label in labels for split in ("train", "val")
+    ]
+    rows += [one._replace(label=labels[i % classes]) for i in range(images)]
+    dataset = manifest.write(folder / "data", root, rows)
+    small_bundle.make(folder / "bundle")
+    chance = np.random.default_rng(0)
+    targets = dataset.targets(dataset.split("test"))
+    said = np.where(chance.random(images) < wrong, chance.integers(classes, size=images), targets)
+    logits = chance.normal(size=(images, classes)).astype(np.float32)
+    logits[np.arange(images), said] += 6
+    asked = evaluation.Asked(labels, "softmax", 5)
+    more = {"cost": {"latency_ms": 1.0, "latency_p95_ms": 2.0, "size_mb": 3.0}}
+    evaluation.write(
+        folder / "evaluation", dataset, logits, asked, {**more, "bundle_digest": "0" * 64}
+    )
+    verdict = gate.judge(gate.read(folder / "evaluation"), None, RULE.gate)
+    files.write_json(folder / "gate" / "verdict.json", verdict.document())
+    places = {"data": folder / "data", "bundle": folder / "bundle"}
+    judged = {"evaluation": folder / "evaluation", "verdict": folder / "gate"}
+    return report.Inputs(**places, **judged, settings=SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("classes", "table"), [(answers.READABLE, True), (answers.READABLE + 1, False)]
+)
+def test_a_matrix_that_is_too_large_for_numbers_is_a_picture(tmp_path, classes, table):
+    page = written(many(tmp_path, classes, 200, 0.3), tmp_path)
+    text = page.text.getvalue()
+    assert ("rows: true class" in text) is table
+    assert page.tags.count("script") == (1 if table else 2)
+    assert all(f"class {number:04}" in text for number in range(classes))
+
+
+@pytest.mark.slow
+def test_a_thousand_classes_and_ten_thousand_mistakes_stay_small(tmp_path):
+    page = written(many(tmp_path, 1000, 20_000, 0.6), tmp_path)
+    assert (tmp_path / "report.html").stat().st_size < 20e6
+    assert "class 0999" in page.text.getvalue()
+
+
+# The data page
+
+
+def test_the_data_page_shows_each_class_its_counts_and_what_was_found(tmp_path):
+    labels = ("<b>ant", "bee", "wasp")
+    rows = small_bundle.data_set(tmp_path / "data", labels).rows
+    finding = manifest.Finding("notes.txt", "is <no> image", "unreadable")
+    images = manifest.Images((8, 9, 10), (11, 12, 13), {"L": 17}, (0.5, 0.4, 0.3), (0.1,) * 3)
+    root = manifest.read(tmp_path / "data").root
+    manifest.write(tmp_path / "data", root, rows, manifest.Notes([finding], images))
+    page = Page(report.render_data(tmp_path / "data"))
+    assert "b" not in page.tags
+    assert page.tags.count("img") == 6
+    text = page.text.getvalue()
+    for shown in ("<b>ant222", "notes.txtis <no> image", "8 / 9 / 10 pixels wide", "17 L"):
+        assert shown in text
+    for shown in ("mean 0.5 / 0.4 / 0.3", "deviation 0.1 / 0.1 / 0.1"):
+        assert shown in text
+
+
+def test_pictures_that_can_not_be_shown_leave_the_page_whole(tmp_path):
+    dataset = small_bundle.data_set(tmp_path / "data")
+    for row in dataset.split("train"):
+        (dataset.root / row.path).write_bytes(b"no picture")
+    page = Page(report.render_data(tmp_path / "data"))
+    assert "img" not in page.tags
+    assert all(label in page.text.getvalue() for label in dataset.classes)
+
+
+def test_a_data_page_of_very_many_classes_stays_small(tmp_path):
+    labels = tuple(f"class {number:03}" for number in range(300))
+    small_bundle.data_set(tmp_path / "data", labels)
+    page = Page(report.render_data(tmp_path / "data"))
+    assert all(label in page.text.getvalue() for label in labels)
+    assert page.tags.count("img") == data._GRID
