@@ -169,7 +169,10 @@ WRONG = {
     "a kind whose keys are not there": (
         {},
         [QUICK, "evaluation=floor", "evaluation.gate.kind=mcnemar"],
-        [(at("experiment/quickstart", "  gate:"), "evaluation.gate.alpha", "required")],
+        [
+            (at("experiment/quickstart", "  gate:"), f"evaluation.gate.{key}", "required")
+            for key in ("alpha", "margin", "power")
+        ],
     ),
     "several, on several places": (
         experiment("seed: -1\ntraining:\n  epochs: ten"),

@@ -27,6 +27,7 @@ class Whole(Section):
 @pytest.fixture
 def whole(monkeypatch):
     monkeypatch.setattr(spec, "_reads", None)
+    monkeypatch.setattr(spec, "_copied", {})  # ids of what other tests made are used again
     inner = {"kind": "x", "one": 1, "two": 2}
     made = Whole.model_validate({"left": inner, "right": inner})
     spec.note_reads()
