@@ -90,6 +90,7 @@ class ModelSpec(Section):
     resize: Annotated[Int, Field(ge=4, le=4096)]
     input_size: Annotated[Int, Field(ge=4, le=4096)]
     head: Head
+    onnx_tolerance: Annotated[Float, Field(gt=0)]
 
 
 class McnemarGate(Section):
