@@ -141,6 +141,8 @@ def parsed(content: bytes, path: Path) -> Card:
         raise StateError(f"{path} lacks {', '.join(sorted(missing))}", _DAMAGED)
     try:
         return Card.model_validate_json(json.dumps(document), strict=True)
+    except RecursionError as error:
+        raise StateError(f"{path} is damaged (it is nested too deeply)", _DAMAGED) from error
     except ValidationError as error:
         problems = [_said(each["loc"], each["msg"], each["type"]) for each in error.errors()]
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _MOST = 8
 _EACH = 2  # mistakes, doubtful ones that are wrong, doubtful ones that are right; the rest is sure
 _LARGE = 64 * 2**10  # bytes; a larger file is encoded again
-_SIDE, _QUALITY = 512, 90  # pixels at most, and of JPEG, of what is encoded again
+_SIDE = 512  # pixels at most of what is encoded again
+_JPEG = {"quality": 95, "subsampling": 0}  # all colours: the network sees every pixel of them
 _DIGITS = 6  # of a score
 
 
@@ -120,6 +121,6 @@ def stored(content: bytes, how: Preprocessing) -> bytes:
     whole = how.model_copy(update={"resize": side, "input_size": side})  # its centre, uncropped
     picture = bundle.pixels(content, whole)
     file = io.BytesIO()
-    mode = picture[:, :, 0] if how.channels == 1 else picture
-    Image.fromarray(mode).save(file, "JPEG", quality=_QUALITY)
+    picture = picture[:, :, 0] if how.channels == 1 else picture
+    Image.fromarray(picture).save(file, "JPEG", **_JPEG)
     return min(content, file.getvalue(), key=len)
