@@ -1,4 +1,4 @@
-"""`model.onnx` comes from anywhere: what breaks the contract or reaches beyond the file is refused."""
+"""`model.onnx` comes from anywhere: what breaks the contract or reaches out of it is refused."""
 
 import json
 

@@ -64,10 +64,11 @@ def export(
     model = bundle.opened(out_dir, _card(spec, dataset, how))
     rows = dataset.split("val")
     rows = rows[:: -(-len(rows) // _ASKED)]  # from all over the split
+    some = [dataset.content(row) for row in rows[:: -(-len(rows) // _COMPARED)]]
+    worst = compare(served, model, some, spec.model.onnx_tolerance)
     card = _judged(model, dataset, rows)
-    images = [base64.b64decode(one.image) for one in card.golden]
-    images += [dataset.content(row) for row in rows[:: -(-len(rows) // _COMPARED)]]
-    worst = compare(served, model, images, spec.model.onnx_tolerance)
+    examples = [base64.b64decode(one.image) for one in card.golden]
+    worst = max(worst, compare(served, model, examples, spec.model.onnx_tolerance))
     said = f"temperature {card.temperature:g}, {len(card.golden)} golden inputs"
     print(f"exported: logits within {worst:.1g} of torch's, {said}", flush=True)  # noqa: T201 - as elsewhere
     bundle.write(out_dir, card)
@@ -136,12 +137,12 @@ def compare(
     Raises:
         StepError: It is beyond the tolerance.
     """
-    how, differences = model.card.preprocessing, []
+    how, differences = model.card.preprocessing, [0.0]
     for start in range(0, len(images), _BATCH):
         batch = np.stack([bundle.pixels(image, how) for image in images[start : start + _BATCH]])
         with torch.no_grad():
             expected = served(torch.from_numpy(batch)).numpy()
-        differences.append(np.abs(model.answer(batch) - expected).max())
+        differences.append(float(np.abs(model.answer(batch) - expected).max()))
     worst = float(np.max(differences))  # no number, where one of them is none
     if worst <= tolerance:
         return worst
