@@ -1,6 +1,8 @@
 """`model.onnx` comes from anywhere: what breaks the contract or reaches out of it is refused."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -168,6 +170,16 @@ def test_an_operator_that_nobody_knows_is_refused(folder):
     made = small()
     made.graph.node[0].op_type = "RunProgram"
     assert "can not open" in refused(replaced(folder, made))
+
+
+def test_a_service_says_so_and_leaves(folder):
+    replaced(folder, b"no network")
+    words = ["-m", "deployers.scoring", "--bundle", folder, "--host", "127.0.0.1", "--port", "0"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error:" in done.stderr
+    assert "model.onnx is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_graphs_within_graphs_are_followed_however_deep():
