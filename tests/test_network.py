@@ -128,13 +128,39 @@ def of_a_sparse_tensor():
     return made
 
 
+def of_a_sparse_constant():
+    made = small()
+    node = made.graph.node.add(op_type="Constant", output=["unused"])
+    sparse = onnx.SparseTensorProto(values=made.graph.initializer[3], dims=[3])
+    outside(sparse.values)
+    node.attribute.append(helper.make_attribute("sparse_value", sparse))
+    return made
+
+
+def of_a_list():
+    made = small()
+    node = made.graph.node.add(op_type="Own", output=["unused"])
+    node.attribute.append(helper.make_attribute("all", [made.graph.initializer[3]]))
+    outside(node.attribute[0].tensors[0])
+    return made
+
+
 def said_only():
     made = small()
     made.graph.initializer[3].external_data.add(key="location", value="/etc/passwd")
     return made
 
 
-PLACES = [of_the_graph, of_a_constant, of_a_branch, of_a_function, of_a_sparse_tensor, said_only]
+PLACES = [
+    of_the_graph,
+    of_a_constant,
+    of_a_branch,
+    of_a_function,
+    of_a_sparse_tensor,
+    of_a_sparse_constant,
+    of_a_list,
+    said_only,
+]
 
 
 @pytest.mark.parametrize("made", PLACES, ids=lambda made: made.__name__)
