@@ -186,6 +186,14 @@ def test_what_is_no_network_is_refused(folder, name):
     refused(replaced(folder, BYTES[name]))
 
 
+def test_a_network_is_never_taken_for_the_engine_s_own_format(folder):
+    """Which is told by its fifth to eighth byte, here those of a name."""
+    polyglot = b"\x12\x06__ORTM" + small().SerializeToString()
+    assert polyglot[4:8] == b"ORTM"
+    model = bundle.load(replaced(folder, polyglot))
+    assert model.answer(np.zeros((1, 8, 8, 3), np.uint8)).tolist() == [[0, 0, 0]]
+
+
 def test_a_network_that_is_cut_off_is_refused_wherever_it_ends(folder):
     whole = small().SerializeToString()
     for end in range(0, len(whole), 7):
