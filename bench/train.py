@@ -39,7 +39,12 @@ SCENARIOS = {
     "small_cnn": {"backbone": "small_cnn", "resize": 72, "input_size": 64},
     "frozen resnet18": {"backbone": "resnet18", "resize": 146, "input_size": 128},
 }
-MODEL = {"weights": "none", "channels": 3, "head": {"hidden": 0, "dropout": 0.2, "keep": False}}
+MODEL = {
+    "weights": "none",
+    "channels": 3,
+    "head": {"hidden": 0, "dropout": 0.2, "keep": False},
+    "onnx_tolerance": 0.001,
+}
 
 
 def photograph(chance: np.random.Generator, label: int) -> bytes:

@@ -1,23 +1,22 @@
 """The model bundle: one folder that training hands to everything after it.
 
     model.safetensors   weights
-    model.onnx          the network, logits from preprocessed images; batch size is free
-    model.json          labels, preprocessing, metrics, spec, digests, versions, golden inputs
+    model.onnx          from uint8 pictures to logits, normalisation included; batch size is free
+    model.json          labels, preprocessing, temperature, metrics, spec, digests, golden inputs
 
 No pickle anywhere. Labels and preprocessing live here and nowhere else: training, evaluation and
-serving all prepare an image with the functions of this module, so there is nothing to drift.
+serving all prepare a picture with the functions of this module, so there is nothing to drift.
 """
 
 from __future__ import annotations
 
-import base64
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
-from mlops_spec import files
+from mlops_spec import card as cards
+from mlops_spec import files, network
+from mlops_spec.card import Card, Golden, Preprocessing
 from mlops_spec.errors import MlopsError
 
 if TYPE_CHECKING:
@@ -28,72 +27,38 @@ if TYPE_CHECKING:
     import onnxruntime
     from PIL import Image
 
+    from mlops_spec.card import Activation
+
+__all__ = ["Card", "Golden", "Preprocessing"]  # of the card, and so of a bundle
+
 FILES = ("model.safetensors", "model.onnx")
 SHEET = "augmentation.jpg"  # beside them, for people: what training images were changed into
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # the decoders that strangers may reach
 
 
-Activation = Literal["softmax", "sigmoid"]  # sigmoid: each label by itself
-
-
-class Preprocessing(BaseModel):
-    """From a picture to the network's input, in this order; sizes in pixels."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    channels: int  # 1 grey, 3 RGB
-    resize: int  # shorter side, bilinear
-    input_size: int  # centre crop
-    mean: tuple[float, ...]  # per channel, of values in 0..1
-    std: tuple[float, ...]
-
-
-class Golden(BaseModel):
-    """An input with the probabilities that training recorded for it: what a service must repeat."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    image: str  # base64 of an image file
-    scores: tuple[float, ...]  # one per label
-
-
-class Card(BaseModel):
-    """`model.json`: all there is to know about a model beside its weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    trainer: str
-    labels: tuple[str, ...]
-    preprocessing: Preprocessing
-    data_digest: str
-    spec: dict[str, Any]
-    versions: dict[str, str]
-    golden: tuple[Golden, ...]
-    activation: Activation = "softmax"
-    metrics: dict[str, float] = {}
-    digests: dict[str, str] = {}
-
-
 def write(folder: Path, card: Card) -> None:
-    """Completes a bundle whose weights and network are written already."""
+    """Completes a bundle whose weights and network are written already.
+
+    Raises:
+        StateError: The card could not be read again.
+    """
     digests = {name: files.sha256_file(folder / name) for name in FILES}
-    complete = card.model_copy(update={"digests": digests})
-    files.write_json(folder / "model.json", complete.model_dump(mode="json"))
+    path, text = folder / cards.FILE, cards.text(card.model_copy(update={"digests": digests}))
+    cards.parsed(text.encode(), path)
+    files.write_text(path, text)
 
 
 def read(folder: Path) -> Card:
     """Reads a bundle's card after checking that the files beside it are the recorded ones.
 
     Raises:
-        MlopsError: The folder is no bundle, or a file of it was changed.
+        MlopsError: The folder is no bundle, its card is not understood, or a file was changed.
     """
     try:
-        document = files.read_json(folder / "model.json")
+        card = cards.read(folder / cards.FILE)
     except FileNotFoundError as error:
-        message = f"{folder} is no model bundle: it has no model.json"
+        message = f"{folder} is no model bundle: it has no {cards.FILE}"
         raise MlopsError(message) from error
-    document.pop("schema_version")
-    card = Card.model_validate(document)
     for name in FILES:
         path = folder / name
         if not path.is_file() or files.sha256_file(path) != card.digests.get(name):
@@ -149,15 +114,6 @@ def pixels(source: Path | bytes, how: Preprocessing) -> np.ndarray:
     return array.reshape(how.input_size, how.input_size, how.channels)
 
 
-def normalize(batch: np.ndarray, how: Preprocessing) -> np.ndarray:
-    """From uint8 (N, H, W, C) to the network's input: float32 (N, C, H, W)."""
-    import numpy as np
-
-    mean, std = (np.asarray(values, dtype=np.float32) for values in (how.mean, how.std))
-    scaled = (batch.astype(np.float32) / 255.0 - mean) / std
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-
-
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Probabilities of logits, each by itself; float64, in which a sure one is not quite 1."""
     import numpy as np
@@ -185,11 +141,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
-def activated(logits: np.ndarray, activation: Activation) -> np.ndarray:
-    """Probabilities of a model's logits (N, classes)."""
-    return sigmoid(logits) if activation == "sigmoid" else softmax(logits)
-
-
 @dataclass(frozen=True)
 class Model:
     """A bundle ready to answer, by ONNX Runtime on the CPU."""
@@ -201,32 +152,47 @@ class Model:
         """Logits (N, classes) of pictures, in order."""
         import numpy as np
 
-        how = self.card.preprocessing
-        batch = normalize(np.stack([pixels(image, how) for image in images]), how)
-        (answer,) = self.session.run(None, {self.session.get_inputs()[0].name: batch})
-        return np.asarray(answer)
+        return self.answer(np.stack([pixels(image, self.card.preprocessing) for image in images]))
+
+    def answer(self, batch: np.ndarray) -> np.ndarray:
+        """Logits (N, classes) of what `pixels` made, stacked: uint8 (N, H, W, C)."""
+        import numpy as np
+
+        (logits,) = self.session.run([network.OUTPUT], {network.INPUT: batch})
+        return np.asarray(logits)
 
     def probabilities(self, images: Sequence[Path | bytes]) -> np.ndarray:
-        """Probabilities (N, classes) of pictures, in order."""
-        return activated(self.logits(images), self.card.activation)
+        """Probabilities (N, classes) of pictures, in order; float64."""
+        return self.activated(self.logits(images))
+
+    def activated(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities of this model's logits; float64."""
+        return activated(logits, self.card.activation, self.card.temperature)
+
+
+def activated(logits: np.ndarray, activation: Activation, temperature: float) -> np.ndarray:
+    """Probabilities of logits, by a card's activation and temperature; float64.
+
+    In which no two logits become equal by the division, so that it changes no answer.
+    """
+    activate = sigmoid if activation == "sigmoid" else softmax
+    return activate(logits.astype("float64") / temperature)
+
+
+def opened(folder: Path, card: Card) -> Model:
+    """The network in a folder with a card that is known already.
+
+    Raises:
+        MlopsError: The network is not what the card says.
+    """
+    how, labels = card.preprocessing, len(card.labels)
+    return Model(card, network.session(folder / FILES[1], how.input_size, how.channels, labels))
 
 
 def load(folder: Path) -> Model:
-    """Opens a bundle for inference."""
-    import onnxruntime
+    """Opens a bundle for inference.
 
-    card = read(folder)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    path = str(folder / "model.onnx")
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return Model(card, session)
-
-
-def golden(model: Model, images: Sequence[bytes]) -> tuple[Golden, ...]:
-    """Records what a model answers for some image files."""
-    scores = model.probabilities(images)
-    return tuple(
-        Golden(image=base64.b64encode(image).decode(), scores=tuple(map(float, row)))
-        for image, row in zip(images, scores, strict=True)
-    )
+    Raises:
+        MlopsError: It is no bundle, was changed, or its network is not what the card says.
+    """
+    return opened(folder, read(folder))

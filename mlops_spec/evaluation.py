@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import bootstrap, bundle, files, manifest
+from mlops_spec.bundle import activated
+from mlops_spec.calibration import UNFITTED
 from mlops_spec.errors import MlopsError
 from mlops_spec.metrics import BINS, average_precision, bin_of, measure, per_class, ranked, roc_auc
 from mlops_spec.scores import Scores, confidence, decisions
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from mlops_spec.card import Activation
     from mlops_spec.manifest import Dataset
     from mlops_spec.rows import Rows
 
@@ -36,11 +39,19 @@ _TIMED = 32  # images whose latency is measured, and 3 before them
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked of a model: which classes, how many of them an image has, the k of top-k."""
+    """What was asked of a model, and what its logits mean.
+
+    Attributes:
+        labels: The order of classes.
+        activation: How many of them an image has: one (softmax), or any number (sigmoid).
+        top_k: The k of top-k accuracy.
+        temperature: What logits are divided by.
+    """
 
     labels: tuple[str, ...]
-    activation: bundle.Activation
+    activation: Activation
     top_k: int
+    temperature: float = UNFITTED
 
 
 def evaluate(
@@ -64,7 +75,7 @@ def evaluate(
     dataset, model = manifest.read(data_dir), bundle.load(bundle_dir)
     _check_kind(dataset, model)
     more = {"bundle_digest": bundle.digest(bundle_dir), "cost": _cost(dataset, model, bundle_dir)}
-    asked = Asked(model.card.labels, model.card.activation, top_k)
+    asked = Asked(model.card.labels, model.card.activation, top_k, model.card.temperature)
     return write(out_dir, dataset, answers(dataset, model, batch_size), asked, more)
 
 
@@ -93,6 +104,7 @@ def write(
         "labels": list(asked.labels),
         "activation": asked.activation,
         "top_k": asked.top_k,
+        "temperature": asked.temperature,
         **more,
         "metrics": metrics,
         "interval_level": bootstrap.LEVEL,
@@ -162,7 +174,8 @@ def _check_kind(dataset: Dataset, model: bundle.Model) -> None:
 def _scores(rows: Rows, logits: np.ndarray, asked: Asked) -> Scores:
     # A class that the model never met can not be answered right.
     targets = manifest.targets(rows, asked.labels, multi_label=asked.activation == "sigmoid")
-    return Scores(rows, asked.labels, targets, bundle.activated(logits, asked.activation))
+    probabilities = activated(logits, asked.activation, asked.temperature)
+    return Scores(rows, asked.labels, targets, probabilities)
 
 
 def read(folder: Path, rows: Rows) -> Scores:
@@ -176,7 +189,8 @@ def read(folder: Path, rows: Rows) -> Scores:
 
     known = files.read_json(folder / "metrics.json")
     logits = np.load(folder / "logits.npy", allow_pickle=False)
-    return _scores(rows, logits, Asked(tuple(known["labels"]), known["activation"], known["top_k"]))
+    names = ("activation", "top_k", "temperature")
+    return _scores(rows, logits, Asked(tuple(known["labels"]), *(known[name] for name in names)))
 
 
 def _classes(scores: Scores) -> Iterator[dict[str, Any]]:

@@ -78,10 +78,10 @@ def read_json(path: Path) -> dict[str, Any]:
 class NewerStateError(StateError):
     """State of a newer version of this program: to be left alone, not repaired."""
 
-    def __init__(self, path: Path, version: int) -> None:
+    def __init__(self, path: Path, version: int, known: int = SCHEMA_VERSION) -> None:
         super().__init__(
             f"{path} was written by a newer mlops_spec"
-            f" (schema version {version}, this one reads up to {SCHEMA_VERSION})",
+            f" (schema version {version}, this one reads up to {known})",
             "upgrade mlops_spec, or work in another folder",
         )
 

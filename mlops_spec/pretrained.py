@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_spec import card as cards
 from mlops_spec import files, registry
 from mlops_spec.errors import StateError
 from mlops_spec.spec import NO_FILE, LocalWorkspace
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from mlops_spec.registry import Version
     from mlops_spec.spec import Spec
 
-_CARD = "model.json"  # of a bundle
 _REGISTERED = "model:"
-_CARRIED = ("digests", "labels", "preprocessing", "activation")  # what training takes of a card
+_CARRIED = {"digests", "labels", "preprocessing", "activation"}  # what training takes of a card
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def contradictions(spec: Spec) -> Iterator[tuple[str, str]]:
     if not path.exists():
         choices = "none, imagenet, a file, a bundle's folder, or model:NAME"
         yield "model.weights", f"there is no file {weights} (weights are {choices})"
-    elif path.is_dir() and not (path / _CARD).is_file():
-        yield "model.weights", f"{weights} is no model bundle: it has no {_CARD}"
+    elif path.is_dir() and not (path / cards.FILE).is_file():
+        yield "model.weights", f"{weights} is no model bundle: it has no {cards.FILE}"
 
 
 def find(spec: Spec, models: Path) -> Pretrained | None:
@@ -72,11 +72,13 @@ def digest(path: Path) -> str:
     """What weights are: of a file its content, of a bundle what its card says they are.
 
     Reading a bundle checks its files against the card.
+
+    Raises:
+        StateError: The card is not understood.
     """
     if not path.is_dir():
         return files.sha256_file(path)
-    card = files.read_json(path / _CARD)
-    return files.sha256_of({name: card.get(name) for name in _CARRIED})
+    return files.sha256_of(cards.read(path / cards.FILE).model_dump(mode="json", include=_CARRIED))
 
 
 def _registered(spec: Spec, reference: str, models: Path) -> Pretrained:

@@ -89,6 +89,7 @@ class ModelSpec(Section):
     channels: Literal[1, 3]
     resize: Annotated[Int, Field(ge=4, le=4096)]
     input_size: Annotated[Int, Field(ge=4, le=4096)]
+    onnx_tolerance: Annotated[Float, Field(gt=0)]  # largest difference of a logit
     head: Head
 
 

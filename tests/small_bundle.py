@@ -14,36 +14,47 @@ from mlops_spec.rows import Row
 
 HOW = Preprocessing(channels=3, resize=8, input_size=8, mean=(0.0,) * 3, std=(1.0,) * 3)
 LABELS = ("blue", "green", "red")
+NAMES = ("images", "logits")
 COLORS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
 
 
-def make(folder, labels=LABELS, how=HOW, scale=4.0):
+def make(folder, labels=LABELS, how=HOW, scale=4.0, **card):
     """Writes a bundle: logits are `scale` times the mean of the channels, blue first."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = np.flipud(np.eye(3, dtype=np.float32)) * scale
     save_file({"head": np.ascontiguousarray(weights)}, folder / "model.safetensors")
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["images"], ["means"]),
-        helper.make_node("Flatten", ["means"], ["features"]),
-        helper.make_node("MatMul", ["features", "weights"], ["logits"]),
-    ]
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 8, 8])
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
-    constants = [numpy_helper.from_array(weights, "weights")]
-    graph = helper.make_graph(nodes, "small", [images], [logits], constants)
-    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(network, folder / "model.onnx")
-    card = Card(
-        trainer="by hand",
-        labels=labels,
-        preprocessing=how,
-        data_digest="0123456789abcdef",
-        spec={"seed": 0, "model": {"backbone": "brightness"}},
-        versions={"onnx": "1"},
-        golden=(),
-    )
-    bundle.write(folder, card)
+    onnx.save(network(weights, how), folder / "model.onnx")
+    values = {
+        "trainer": "by hand",
+        "data_digest": "0123456789abcdef",
+        "spec": {"seed": 0, "model": {"backbone": "brightness"}},
+        "versions": {"onnx": "1"},
+        "golden": (),
+    }
+    bundle.write(folder, Card(labels=labels, preprocessing=how, **{**values, **card}))
     return folder
+
+
+def network(weights, how, shape=("batch", 8, 8, 3), kind=TensorProto.UINT8, names=NAMES):
+    """Normalises pictures, averages each channel, and multiplies by weights (channels, classes)."""
+    first, last = names
+    nodes = [
+        helper.make_node("Cast", [first], ["bytes"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["bytes", "most"], ["shares"]),
+        helper.make_node("Sub", ["shares", "mean"], ["centred"]),
+        helper.make_node("Div", ["centred", "std"], ["scaled"]),
+        helper.make_node("ReduceMean", ["scaled"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node("MatMul", ["means", "weights"], [last]),
+    ]
+    numbers = {"most": 255, "mean": how.mean, "std": how.std, "weights": weights}
+    constants = [
+        numpy_helper.from_array(np.asarray(value, np.float32), name)
+        for name, value in numbers.items()
+    ]
+    images = helper.make_tensor_value_info(first, kind, shape)
+    logits = helper.make_tensor_value_info(last, TensorProto.FLOAT, [shape[0], weights.shape[1]])
+    graph = helper.make_graph(nodes, "small", [images], [logits], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def data_set(folder, labels=LABELS, wrong=0):

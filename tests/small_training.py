@@ -17,7 +17,14 @@ from mlops_spec.spec import ModelSpec, StepSpec
 from trainers._transfer_spec import Spec
 
 PRESET = Path(__file__).resolve().parents[1] / "conf" / "training" / "transfer.yaml"
-MODEL = {"backbone": "small_cnn", "weights": "none", "channels": 1, "resize": 8, "input_size": 8}
+MODEL = {
+    "backbone": "small_cnn",
+    "weights": "none",
+    "channels": 1,
+    "resize": 8,
+    "input_size": 8,
+    "onnx_tolerance": 0.001,
+}
 
 
 def settings(**changes) -> Spec:

@@ -16,7 +16,7 @@ CLASSES = ("ants", "bees")
 def model(backbone: str = "small_cnn", *, channels: int = 3, keep: bool = False, **changes):
     values = {"backbone": backbone, "weights": "a file", "channels": channels}
     values |= {"resize": 64, "input_size": 64, "head": {"hidden": 0, "dropout": 0.0, "keep": keep}}
-    return ModelSpec.model_validate(values | changes)
+    return ModelSpec.model_validate(values | {"onnx_tolerance": 0.001} | changes)
 
 
 def network_of(spec: ModelSpec, classes: int = 2):

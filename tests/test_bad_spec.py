@@ -31,12 +31,12 @@ MISSPELT = {
     "in a preset": (
         {"conf/model/small_cnn.yaml": MODEL + "weihgts: none\n"},
         [QUICK],
-        [("conf/model/small_cnn.yaml:12", "model.weihgts", "did you mean weights?")],
+        [("conf/model/small_cnn.yaml:13", "model.weihgts", "did you mean weights?")],
     ),
     "deep in a preset": (
         {"conf/model/small_cnn.yaml": MODEL + "  droput: 0.1\n"},
         [QUICK],
-        [("conf/model/small_cnn.yaml:12", "model.head.droput", "did you mean dropout?")],
+        [("conf/model/small_cnn.yaml:13", "model.head.droput", "did you mean dropout?")],
     ),
     "in a preset, which so lacks the right one": (
         {"conf/model/small_cnn.yaml": MODEL.replace("channels:", "chanels:")},

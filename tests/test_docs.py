@@ -6,10 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import small_bundle
+from PIL import Image
 
-from mlops_spec import cli, errors, kinds
+from mlops_spec import bundle, card, cli, errors, kinds
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,6 +54,29 @@ def test_every_experiment_in_the_documentation_exists() -> None:
         for command in commands(page):
             named = set(re.findall(r"experiment=(\w+)", command))
             assert named <= known, f"{page.name}: {command}"
+
+
+def test_the_bundle_s_example_answers_as_the_bundle_does(tmp_path, monkeypatch) -> None:
+    model = bundle.load(small_bundle.make(tmp_path, temperature=0.5))
+    photo = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "bundle.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(example, found)  # noqa: S102 - what a reader would do
+    expected = model.probabilities([tmp_path / "photo.jpg"])[0]
+    assert tuple(found["answer"]) == model.card.labels
+    np.testing.assert_allclose([*found["answer"].values()], expected)
+
+
+def test_every_field_of_the_card_is_documented() -> None:
+    page = (ROOT / "docs" / "bundle.md").read_text("utf-8")
+    for part in (card.Card, card.Golden):
+        for name in part.model_fields.keys() - {"preprocessing"}:
+            assert f"| `{name}` |" in page
+    for name in card.Preprocessing.model_fields.keys() - {"std"}:
+        assert f"| `preprocessing.{name}`" in page
 
 
 @pytest.mark.slow

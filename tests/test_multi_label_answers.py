@@ -71,11 +71,8 @@ def test_mistakes_come_by_their_least_sure_label() -> None:
 
 def several_bundle(folder_: Path) -> Path:
     """A bundle that answers each colour that is bright, whatever the others are."""
-    small_bundle.make(folder_, scale=20.0)
-    card = bundle.read(folder_)
-    how = card.preprocessing.model_copy(update={"mean": (0.25,) * 3})
-    bundle.write(folder_, card.model_copy(update={"activation": "sigmoid", "preprocessing": how}))
-    return folder_
+    how = small_bundle.HOW.model_copy(update={"mean": (0.25,) * 3})
+    return small_bundle.make(folder_, how=how, scale=20.0, activation="sigmoid")
 
 
 def test_a_bundle_is_judged_by_all_labels_of_an_image(dataset, tmp_path) -> None:

@@ -44,9 +44,10 @@ def test_registered_bundle_answers_its_golden_inputs(quickstart: Project) -> Non
     (folder,) = quickstart.path.glob(".mlops/models/digits/*")
     model = bundle.load(folder)
     assert model.card.metrics["accuracy"] >= 0.97
-    assert len(model.card.golden) == 3
+    assert len(model.card.golden) == 8
+    assert {golden.why for golden in model.card.golden} >= {"doubtful", "sure"}
     for golden in model.card.golden:
-        scores = bundle.softmax(model.logits([base64.b64decode(golden.image)]))[0]
+        scores = model.probabilities([base64.b64decode(golden.image)])[0]
         np.testing.assert_allclose(scores, golden.scores, atol=1e-5)
 
 
@@ -64,11 +65,12 @@ def test_onnx_and_safetensors_are_the_same_network(quickstart: Project) -> None:
     network = networks.build(spec.model, backbones.build(spec.model).module, 10).eval()
     network.load_state_dict(load_file(folder / "model.safetensors"))
     model = bundle.load(folder)
-    batch = np.random.default_rng(0).normal(size=(5, 1, 16, 16)).astype(np.float32)
+    how = model.card.preprocessing
+    batch = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1), np.uint8)
+    normalised = (batch.transpose(0, 3, 1, 2).astype(np.float32) / 255 - how.mean) / how.std
     with torch.no_grad():
-        expected = network(torch.from_numpy(batch)).numpy()
-    (answer,) = model.session.run(None, {"images": batch})
-    np.testing.assert_allclose(answer, expected, atol=1e-4)
+        expected = network(torch.from_numpy(normalised.astype(np.float32))).numpy()
+    np.testing.assert_allclose(model.answer(batch), expected, atol=1e-4)
 
 
 def test_the_images_statistics_are_learned_by_batchnorm(quickstart: Project) -> None:

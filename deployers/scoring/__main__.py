@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image
 
 from mlops_spec import bundle
+from mlops_spec.errors import MlopsError
 
 MAX_BYTES = 20 * 2**20  # of one uploaded image
 MAX_PIXELS = 100_000_000
@@ -109,7 +110,11 @@ def main() -> None:
     args = parser.parse_args()
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice this, and warns before
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    with Server((args.host, args.port), args.bundle) as server:
+    try:
+        server = Server((args.host, args.port), args.bundle)
+    except MlopsError as error:
+        parser.exit(int(error.exit_code), f"error: {error}\n")
+    with server:
         server.serve_forever()
 
 

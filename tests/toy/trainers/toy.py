@@ -44,7 +44,7 @@ def train(spec: StepSpec, data_dir: Path, out_dir: Path, _weights: Path | None) 
     for label in dataset.classes:
         rows = [row for row in dataset.split("train") if row.label == label]
         pictures = np.stack([bundle.pixels(dataset.content(row), how) for row in rows])
-        means.append(bundle.normalize(pictures, how).mean())
+        means.append(pictures.mean() / 255)
     _write(out_dir, np.array(means[::-1] if spec.training.flip else means), how)
     card = bundle.Card(
         trainer="toy",
@@ -70,18 +70,20 @@ def _write(out_dir: Path, means, how: bundle.Preprocessing) -> None:
     weight = np.repeat(means[:, None] * 20 / how.channels, how.channels, 1).astype(np.float32)
     bias = (-10 * means**2).astype(np.float32)
     save_file({"weight": weight, "bias": bias}, out_dir / "model.safetensors")
+    constants = {"weight": weight, "bias": bias, "most": np.float32(255)}
     nodes = [
-        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["x"]),
+        helper.make_node("Cast", ["images"], ["bytes"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["bytes", "most"], ["shares"]),
+        helper.make_node("ReduceMean", ["shares"], ["x"], axes=[1, 2], keepdims=0),
         helper.make_node("Gemm", ["x", "weight", "bias"], ["logits"], transB=1),
     ]
-    shape = ["batch", how.channels, how.input_size, how.input_size]
+    shape = ["batch", how.input_size, how.input_size, how.channels]
     graph = helper.make_graph(
         nodes,
         "toy",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, shape)],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(means)])],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     opset = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), out_dir / "model.onnx")
