@@ -47,8 +47,8 @@ def main() -> None:
 def _wish(file: Path) -> table.Spec:
     """The preset, for a table with a split."""
     values = yaml.safe_load((ROOT / "conf" / "data" / "table.yaml").read_text("utf-8"))
-    columns = {**values["columns"], "split": "split"}
-    return table.Spec.model_validate({**values, "file": str(file), "columns": columns})
+    changes = {"file": str(file), "columns": {**values["columns"], "split": "split"}}
+    return table.Spec.model_validate({**values, **changes})
 
 
 if __name__ == "__main__":

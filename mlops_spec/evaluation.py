@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import bootstrap, bundle, files, manifest
+from mlops_spec import bootstrap, bundle, corruptions, files, manifest, slices
 from mlops_spec.bundle import activated
 from mlops_spec.calibration import UNFITTED
 from mlops_spec.errors import MlopsError
@@ -54,17 +54,29 @@ class Asked:
     temperature: float = UNFITTED
 
 
-def evaluate(
-    data_dir: Path, bundle_dir: Path, out_dir: Path, batch_size: int, top_k: int
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class How:
+    """How a bundle is judged.
+
+    Attributes:
+        batch_size: Images that are answered at a time; it changes no answer.
+        top_k: The k of top-k accuracy.
+        robustness: Test images that are also asked about when they were made worse; 0 for none.
+    """
+
+    batch_size: int
+    top_k: int
+    robustness: int = 0
+
+
+def evaluate(data_dir: Path, bundle_dir: Path, out_dir: Path, how: How) -> dict[str, Any]:
     """Judges a bundle on the test split.
 
     Args:
         data_dir: The prepared data set.
         bundle_dir: The model.
         out_dir: Where the three files go.
-        batch_size: Images that are answered at a time; it changes no answer.
-        top_k: The k of top-k accuracy.
+        how: What is asked, and how many images at a time.
 
     Returns:
         The metrics.
@@ -74,9 +86,16 @@ def evaluate(
     """
     dataset, model = manifest.read(data_dir), bundle.load(bundle_dir)
     _check_kind(dataset, model)
-    more = {"bundle_digest": bundle.digest(bundle_dir), "cost": _cost(dataset, model, bundle_dir)}
-    asked = Asked(model.card.labels, model.card.activation, top_k, model.card.temperature)
-    return write(out_dir, dataset, answers(dataset, model, batch_size), asked, more)
+    card, logits = model.card, answers(dataset, model, how.batch_size)
+    asked = Asked(card.labels, card.activation, how.top_k, card.temperature)
+    scores = _scores(dataset.split("test"), logits, asked)
+    more = {
+        "bundle_digest": bundle.digest(bundle_dir),
+        "cost": _cost(dataset, model, bundle_dir),
+        "slices": [*slices.measure(scores, slices.read(data_dir, dataset.split("test")))],
+        "robustness": [*corruptions.judge(dataset, model, scores, how.robustness)],
+    }
+    return write(out_dir, dataset, logits, asked, more)
 
 
 def write(

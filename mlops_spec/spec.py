@@ -157,6 +157,7 @@ class EvaluationSpec(Section):
 
     batch_size: Annotated[Int, Field(ge=1)]
     top_k: Annotated[Int, Field(ge=2)]
+    robustness: Annotated[Int, Field(ge=0)]
     gate: GateSpec
 
 
@@ -237,6 +238,7 @@ class StepEvaluation(Section):
 
     batch_size: int | None = None
     top_k: int | None = None
+    robustness: int | None = None
     gate: GateSpec | None = None
 
 

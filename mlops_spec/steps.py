@@ -112,8 +112,8 @@ def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
 
 def _asked(spec: Spec) -> dict[str, Any]:
     """The part of a spec that an evaluation reads."""
-    evaluation = spec.evaluation
-    return {"evaluation": {"batch_size": evaluation.batch_size, "top_k": evaluation.top_k}}
+    names = ("batch_size", "top_k", "robustness")
+    return {"evaluation": {name: getattr(spec.evaluation, name) for name in names}}
 
 
 def _has_benchmark(spec: Spec) -> bool:

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from mlops_spec.errors import MlopsError
 from mlops_spec.metrics import confusion, measure, sampled
 from mlops_spec.rows import Row
 from mlops_spec.scores import Scores, doubtful, mistakes
+
+HOW = evaluation.How(batch_size=4, top_k=5, robustness=0)
 
 
 def scores(targets, probabilities, labels=None):
@@ -161,7 +164,7 @@ def judged(tmp_path):
     """The folder of an evaluation in which one of six answers is wrong, and its metrics."""
     small_bundle.data_set(tmp_path / "data", wrong=1)
     small_bundle.make(tmp_path / "bundle")
-    metrics = evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4, 5)
+    metrics = evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", HOW)
     return tmp_path / "out", metrics
 
 
@@ -211,7 +214,7 @@ def test_answers_that_are_no_numbers_are_refused(tmp_path):
     how = small_bundle.HOW.model_copy(update={"std": (0.1,) * 3})
     small_bundle.make(tmp_path / "bundle", how=how, scale=3e38)
     with pytest.raises(MlopsError, match=r"no number for \d+ images, images/0/test0\.png first"):
-        evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4, 5)
+        evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", HOW)
     assert not (tmp_path / "out").exists()
 
 
@@ -228,7 +231,9 @@ def test_every_test_image_has_its_prediction(judged, tmp_path):
 
 
 def test_the_batch_size_does_not_change_the_answers(judged, tmp_path):
-    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "one", 1, 5)
+    evaluation.evaluate(
+        tmp_path / "data", tmp_path / "bundle", tmp_path / "one", replace(HOW, batch_size=1)
+    )
     assert predictions(tmp_path / "one") == predictions(judged[0])
 
 
@@ -242,6 +247,6 @@ def test_classes_of_any_name_go_through_the_table(tmp_path):
     labels = ('a, "b"', "line\nbreak", "ünïcödé")
     small_bundle.data_set(tmp_path / "data", labels)
     small_bundle.make(tmp_path / "bundle", labels)
-    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", 4, 5)
+    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", HOW)
     assert gate.read(tmp_path / "out").correct == [True] * 6
     assert {row["label"] for row in predictions(tmp_path / "out")} == {*labels}

@@ -12,7 +12,7 @@ from several_labels import LOOSE, picture, prepared, table_of, written
 from sklearn import metrics as sklearn_metrics
 from small_training import settings
 from test_local_target import ask, free_port
-from test_report import SETTINGS
+from test_report import HOW, SETTINGS
 from toyproject import Project
 
 from mlops_spec import bundle, evaluation, files, gate, manifest, report
@@ -77,7 +77,7 @@ def several_bundle(folder_: Path) -> Path:
 
 def test_a_bundle_is_judged_by_all_labels_of_an_image(dataset, tmp_path) -> None:
     folder_ = several_bundle(tmp_path / "bundle")
-    found = evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", 4, 5)
+    found = evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", HOW)
     assert 0 < found["accuracy"] <= 1
     rows = table_of(tmp_path / "judged" / "predictions.csv")
     right = sum(row["label"] == row["prediction"] for row in rows) / len(rows)
@@ -107,7 +107,7 @@ def test_a_label_that_the_model_never_met_makes_an_answer_wrong(tmp_path) -> Non
     rows = [row._replace(sha256=files.sha256_file(tmp_path / row.path)) for row in rows]
     manifest.write(tmp_path, tmp_path, rows, manifest.Notes(multi_label=True))
     several_bundle(tmp_path / "bundle")
-    evaluation.evaluate(tmp_path, tmp_path / "bundle", tmp_path / "judged", 4, 5)
+    evaluation.evaluate(tmp_path, tmp_path / "bundle", tmp_path / "judged", HOW)
     found = evaluation.read(tmp_path / "judged", manifest.read(tmp_path).split("test"))
     assert dict(zip([row.label for row in found.rows], found.right, strict=True))["red|wasp"] == 0
 
@@ -121,7 +121,7 @@ def test_a_model_of_the_other_sort_is_refused(tmp_path, turned) -> None:
     else:
         folder_ = small_bundle.make(tmp_path / "bundle")
     with pytest.raises(MlopsError, match="choose another registered_model"):
-        evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", 4, 5)
+        evaluation.evaluate(tmp_path / "out", folder_, tmp_path / "judged", HOW)
 
 
 def test_probabilities_are_each_their_own() -> None:

@@ -11,12 +11,13 @@ import pytest
 import small_bundle
 import yaml
 
-from mlops_spec import curves, evaluation, files, gate, manifest, report
+from mlops_spec import curves, evaluation, files, gate, manifest, report, slices
 from mlops_spec.report import answers, data
 from mlops_spec.spec import StepEvaluation
 
 PRESET = Path(__file__).resolve().parents[1] / "conf" / "evaluation" / "mcnemar.yaml"
 RULE = StepEvaluation.model_validate({"gate": yaml.safe_load(PRESET.read_text("utf-8"))["gate"]})
+HOW = evaluation.How(batch_size=64, top_k=5, robustness=2)
 SETTINGS = {
     "registered_model": "colours",
     "model": {"backbone": "brightness", "weights": "none"},
@@ -49,7 +50,7 @@ class Page(HTMLParser):
 
 def judged(folder: Path, champion: Path | None = None) -> report.Inputs:
     """Evaluates the model of a folder on its data, and asks the gate."""
-    evaluation.evaluate(folder / "data", folder / "bundle", folder / "evaluation", 64, 5)
+    evaluation.evaluate(folder / "data", folder / "bundle", folder / "evaluation", HOW)
     rival = gate.read(champion) if champion else None
     verdict = gate.judge(gate.read(folder / "evaluation"), rival, RULE.gate)
     files.write_json(folder / "gate" / "verdict.json", verdict.document())
@@ -95,6 +96,7 @@ def test_the_report_shows_the_numbers(tmp_path):
         "by hand",
         "data 0123456789ab",
         "training.lr0.5",
+        "2 of the test images that were made worse",
     ):
         assert shown in text, shown
 
@@ -160,6 +162,17 @@ def test_champion_and_benchmark_stand_beside_the_challenger(tmp_path):
     assert f"accuracy0.8333 0.5000 to 1.0000 1.0000-0.1667 {low}0.3333+0.5000" in text
 
 
+def test_slices_are_shown_and_what_they_are_worth(tmp_path):
+    small_bundle.data_set(tmp_path / "data", wrong=1)
+    small_bundle.make(tmp_path / "bundle")
+    dataset = manifest.read(tmp_path / "data")
+    cameras = {row.path: ("<old>" if "0/" in row.path else "new",) for row in dataset.rows}
+    slices.write(tmp_path / "data", dataset, ("camera",), cameras)
+    page = written(judged(tmp_path), tmp_path)
+    assert "cameranew41.000" in page.line.replace(" ", "")
+    assert "camera<old>20.500" in page.line.replace(" ", "")
+
+
 def test_the_gate_s_demands_and_verdict_are_shown(tmp_path):
     inputs = small(tmp_path, wrong=4)
     text = written(inputs, tmp_path).line
@@ -205,6 +218,7 @@ def many(folder: Path, classes: int, images: int, wrong: float) -> report.Inputs
     logits[np.arange(images), said] += 6
     asked = evaluation.Asked(labels, "softmax", 5)
     more = {"cost": {"latency_ms": 1.0, "latency_p95_ms": 2.0, "size_mb": 3.0}}
+    more |= {"slices": [], "robustness": []}
     evaluation.write(
         folder / "evaluation", dataset, logits, asked, {**more, "bundle_digest": "0" * 64}
     )

@@ -24,6 +24,7 @@ def spec(file, root=None, **changes):
         "file": str(file),
         "root": root,
         "columns": {**columns, **given},
+        "slices": (),
         "multi_label": False,
         "val_fraction": 0.2,
         "test_fraction": 0.2,
@@ -106,6 +107,11 @@ def problems(wish):
 @pytest.mark.parametrize(
     ("changes", "key", "what"),
     [
+        (
+            {"slices": ["who", "camera"]},
+            "data.slices",
+            "no column 'camera' in the table (file, species,",
+        ),
         (
             {"columns": {"label": "kind"}},
             "data.columns.label",

@@ -83,10 +83,12 @@ def train(spec: StepSpec, args: argparse.Namespace) -> Summary:
 def evaluate(spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Judges a bundle on the test split."""
     assert spec.evaluation is not None
-    assert spec.evaluation.batch_size is not None
-    assert spec.evaluation.top_k is not None
-    size, top_k = spec.evaluation.batch_size, spec.evaluation.top_k
-    metrics = evaluation.evaluate(args.data, args.bundle, args.out, size, top_k)
+    asked = spec.evaluation
+    assert asked.batch_size is not None
+    assert asked.top_k is not None
+    assert asked.robustness is not None
+    how = evaluation.How(asked.batch_size, asked.top_k, asked.robustness)
+    metrics = evaluation.evaluate(args.data, args.bundle, args.out, how)
     return Summary(f"{metrics.pop('test_images')} test images", metrics)
 
 

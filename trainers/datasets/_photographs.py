@@ -83,6 +83,7 @@ class Candidate:
     label: str
     split: str | None
     group: str | None = None
+    values: tuple[str, ...] = ()  # of the columns that a model is judged by too
 
 
 def contradictions(how: Photographs, given: Collection[str] = ()) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
-from mlops_spec import files, manifest
+from mlops_spec import files, manifest, slices
 from mlops_spec.errors import StepError
 from mlops_spec.rows import SEPARATOR, SPLITS
 from mlops_spec.spec import Section
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec as WholeSpec
 
 _DRAWN = ("test", "val")
+_SLICE = "slices."
 
 
 class Columns(Section):
@@ -40,6 +41,7 @@ class Spec(_photographs.Labelled):
     file: str
     root: str | None
     columns: Columns
+    slices: tuple[str, ...]
 
 
 def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
@@ -69,12 +71,15 @@ def _missing_columns(spec: Spec) -> Iterator[tuple[str, str]]:
     for key, name in _named(spec).items():
         if header.count(name) != 1:
             what = "several columns" if name in header else "no column"
-            yield f"data.columns.{key}", f"{what} {name!r} in the table ({', '.join(header)})"
+            where = "slices" if key.startswith(_SLICE) else f"columns.{key}"
+            yield f"data.{where}", f"{what} {name!r} in the table ({', '.join(header)})"
 
 
 def _named(spec: Spec) -> dict[str, str]:
+    """The columns that are read, by what they are for."""
     columns: dict[str, str | None] = spec.columns.model_dump()
-    return {key: name for key, name in columns.items() if name is not None}
+    parts = {f"{_SLICE}{number}": name for number, name in enumerate(spec.slices)}
+    return {key: name for key, name in (columns | parts).items() if name is not None}
 
 
 def _file(spec: Spec) -> Path:
@@ -107,8 +112,11 @@ def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
     given = {c.split for c in candidates if c.split} & {*_DRAWN}
     if given != {*_DRAWN}:  # training images may become one of the splits that nobody named
         candidates = [c if c.split in given else replace(c, split=None) for c in candidates]
-    drawing = _photographs.draw(spec, given)
-    return _photographs.manifest_of(candidates, spec, _root(spec), out_dir, drawing)
+    drawing, root = _photographs.draw(spec, given), _root(spec)
+    dataset = _photographs.manifest_of(candidates, spec, root, out_dir, drawing)
+    values = {_photographs.name_of(c.path, root): c.values for c in candidates}
+    slices.write(out_dir, dataset, spec.slices, values)
+    return dataset
 
 
 def _listed(spec: Spec) -> Iterator[Candidate]:
@@ -142,4 +150,5 @@ def _candidate(row: dict[str, str], spec: Spec, root: Path, where: str) -> Candi
     if written.is_absolute() or ".." in written.parts:
         raise StepError(f"{where}: {name} lies outside {root}", "set data.root above it")
     group = row["group"] if "group" in row else _photographs.group_in(spec, str(written))
-    return Candidate(root / written, label, split or None, group or None)
+    values = tuple(cell for key, cell in row.items() if key.startswith(_SLICE))
+    return Candidate(root / written, label, split or None, group or None, values)
