@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_spec import files, kinds, reasons, tracking
+from mlops_spec import files, kinds, reasons, registry, tracking
 from mlops_spec.errors import StateError
 from mlops_spec.facts import MODELS
 from mlops_spec.spec import LocalWorkspace
@@ -216,7 +216,7 @@ def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -
     The rival is the champion, or, when this very model is champion already, the one it beat: the
     question stays the same after its answer changed the registry, so that nothing runs twice.
     """
-    rival = _rival(facts.versions, train)
+    rival = registry.rival(facts.versions, train)
     if rival and not rival.intact:
         message = f"the bundle of champion {spec.registered_model} {rival.version} is gone"
         raise StateError(message, f"restore {rival.path}, or choose another registered_model")
@@ -238,27 +238,23 @@ def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -
     yield _register(spec, facts, train, rival)
 
 
-def _rival(versions: Sequence[Version], train: str) -> Version | None:
-    champion = next((v for v in versions if v.champion), None)
-    if champion and champion.train == train:
-        return next((v for v in versions if v.version == champion.baseline), None)
-    return champion
-
-
 def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> Step:
     assert isinstance(spec.workspace, LocalWorkspace)
     arguments = [
-        *("--bundle", "${{train}}", "--evaluation", "${{evaluate}}"),
+        *("--bundle", "${{train}}", "--evaluation", "${{evaluate}}", "--gate", "${{gate}}"),
         *("--model", spec.registered_model, "--train", train),
         *("--baseline", str(rival.version if rival else 0)),
         *("--database", spec.workspace.database, "--models", str(MODELS)),
     ]
-    champion = next((v for v in facts.versions if v.champion and v.train == train), None)
+    kept = registry.kept(facts.versions, train)  # a person went back to it
+    if kept:
+        arguments += ["--keep", str(kept.version)]
+    champion = next((v for v in facts.versions if v.champion and v.train == train), kept)
     drift = "" if champion else f"it is not champion of {spec.registered_model}"
     if champion and not champion.intact:
         drift = "its bundle is gone"
     needs = ("train", "evaluate", "gate")
-    code = ("mlops_spec.registry",)
+    code = ("mlops_spec.registering",)
     return local(spec, "register", arguments, {}, needs=needs, code=code, drift=drift)
 
 

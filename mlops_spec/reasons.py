@@ -95,6 +95,8 @@ def _told_command(change: _Change) -> str:
                 return _IMAGES
             if name == "weights-digest":
                 return "other weights to start from"
+            if name == "keep" and name in after:
+                return f"rolled back: version {now} stays champion"
             if name in ("champion", "bundle", "baseline"):
                 return "there is another champion to beat"
             return f"{name} {was[:24]} -> {now[:24]}"

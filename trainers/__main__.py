@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, NoReturn
 
 from filelock import FileLock
 
-from mlops_spec import evaluation, files, gate, kinds, manifest, pretrained, registry, sources
+from mlops_spec import (
+    evaluation,
+    files,
+    gate,
+    kinds,
+    manifest,
+    pretrained,
+    registering,
+    registry,
+    sources,
+)
 from mlops_spec.errors import MlopsError, StepError, from_os_error
 from mlops_spec.rows import SPLITS
 from mlops_spec.spec import note_reads, read_step_spec, unread
@@ -109,7 +119,10 @@ def judge(spec: StepSpec, args: argparse.Namespace) -> Summary:
 
 
 def register(_spec: StepSpec, args: argparse.Namespace) -> Summary:
-    """Registers a promoted model and makes it champion."""
+    """Registers a promoted model and makes it champion, unless a person went back from it."""
+    place = registering.LocalRegistry(args.database, args.models)
+    if args.keep:
+        return _keep(place, args)
     metrics = files.read_json(args.evaluation / "metrics.json")
     candidate = registry.Candidate(
         model=args.model,
@@ -119,10 +132,25 @@ def register(_spec: StepSpec, args: argparse.Namespace) -> Summary:
         evaluation=args.evaluation,
         metrics={k: v for k, v in metrics.items() if isinstance(v, float)},
     )
-    made = registry.register(candidate, args.database, args.models)
-    version = {"model": args.model, "version": made.version, "path": made.path}
-    files.write_json(args.out / "version.json", version)
+    made = place.register(candidate)
+    reason = files.read_json(args.gate / "verdict.json")["reason"]
+    place.promote(args.model, made.version, f"gate: {reason}")
+    _note_version(args, made)
     return Summary(f"{args.model} version {made.version} is champion")
+
+
+def _keep(place: registering.LocalRegistry, args: argparse.Namespace) -> Summary:
+    champion = registry.champion(place.versions(args.model))
+    if champion is None or champion.version != args.keep:
+        raise StepError(f"the champion of {args.model} changed after the plan", "run again")
+    _note_version(args, champion)
+    return Summary(f"{args.model} version {args.keep} stays champion: this model was rolled back")
+
+
+def _note_version(args: argparse.Namespace, version: registry.Version) -> None:
+    """What is to be served."""
+    document = {"model": args.model, "version": version.version, "path": version.path}
+    files.write_json(args.out / "version.json", document)
 
 
 _VERBS: dict[str, Callable[[StepSpec, argparse.Namespace], Summary]] = {
@@ -142,7 +170,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for all that the step makes"
     )
-    for name in ("data", "weights", "bundle", "evaluation", "champion", "database", "models"):
+    inputs = ("data", "weights", "bundle", "evaluation", "champion", "gate", "database", "models")
+    for name in inputs:
         parser.add_argument(f"--{name}", type=Path, help=f"input: {name}")
     parser.add_argument("--weights-digest", help="digest of the weights")
     parser.add_argument("--source", help="digest of what the data set is read from")
@@ -154,6 +183,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--baseline", type=int, default=0, help="version judged against; 0 for none"
     )
+    parser.add_argument("--keep", type=int, default=0, help="version that stays champion")
     return parser.parse_args(argv)
 
 
