@@ -6,25 +6,28 @@ from pathlib import Path
 
 import small_bundle
 
-from mlops_spec import files
+from mlops_spec import files, registry
 from mlops_spec.registering import LocalRegistry
 from mlops_spec.registry import Candidate
 
 DATABASE, MODELS = Path("state/mlflow.db"), Path("state/models")
+FIRST, SECOND = "1a" * 32, "2b" * 32
 
 
-def candidate(folder, train, baseline=0, scale=1.0, metrics=None, model="digits"):
+def register(model, database=DATABASE):
+    """Registers a model and makes it champion, as the step does."""
+    place = LocalRegistry(database, MODELS)
+    made = place.register(model)
+    place.promote(model.model, made.version, "gate: better")
+    return registry.find(place.versions(model.model), made.version)
+
+
+def candidate(folder, train, baseline, scale, **more):
     """A small judged model; another `scale` is another model."""
     made = small_bundle.make(folder / "bundle", scale=scale)
     files.write_text(folder / "report.html", f"<p>{train}</p>")
-    return Candidate(
-        model=model,
-        train=train,
-        baseline=baseline,
-        bundle=made,
-        evaluation=folder,
-        metrics=metrics or {"accuracy": 0.75},
-    )
+    known = {"model": "digits", "metrics": {"accuracy": 0.75}, **more}
+    return Candidate(train=train, baseline=baseline, bundle=made, evaluation=folder, **known)
 
 
 def mlflow_client(database=DATABASE):

@@ -122,7 +122,7 @@ def register(_spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Registers a promoted model and makes it champion, unless a person went back from it."""
     place = registering.LocalRegistry(args.database, args.models)
     if args.keep:
-        return _keep(place, args)
+        return _keep(place, args, args.keep)
     metrics = files.read_json(args.evaluation / "metrics.json")
     candidate = registry.Candidate(
         model=args.model,
@@ -133,18 +133,22 @@ def register(_spec: StepSpec, args: argparse.Namespace) -> Summary:
         metrics={k: v for k, v in metrics.items() if isinstance(v, float)},
     )
     made = place.register(candidate)
+    if made.rolled_back:  # the same model again, by another training
+        now = registry.champion(place.versions(args.model))
+        return _keep(place, args, now.version if now else 0)
     reason = files.read_json(args.gate / "verdict.json")["reason"]
     place.promote(args.model, made.version, f"gate: {reason}")
     _note_version(args, made)
     return Summary(f"{args.model} version {made.version} is champion")
 
 
-def _keep(place: registering.LocalRegistry, args: argparse.Namespace) -> Summary:
+def _keep(place: registry.Registry, args: argparse.Namespace, number: int) -> Summary:
+    """Leaves the alias where a person put it."""
     champion = registry.champion(place.versions(args.model))
-    if champion is None or champion.version != args.keep:
-        raise StepError(f"the champion of {args.model} changed after the plan", "run again")
+    if champion is None or champion.version != number:
+        raise StepError(f"{args.model} has another champion than it was planned with", "run again")
     _note_version(args, champion)
-    return Summary(f"{args.model} version {args.keep} stays champion: this model was rolled back")
+    return Summary(f"{args.model} version {number} stays champion: this model was rolled back")
 
 
 def _note_version(args: argparse.Namespace, version: registry.Version) -> None:
