@@ -155,11 +155,11 @@ def version(document: Mapping[str, Any], style: Style) -> Iterator[str]:
     mark = ", rolled back" if document["rolled_back"] else mark
     yield style.paint(f"{document['model']} version {document['version']}{mark}", "bold")
     card = document["card"]
-    state = document["damage"] or "intact"
     facts = {
         "registered": f"{_moment(document['created'])} UTC, {ago(document['created'])}",
         "measured against": _rival(document),
-        "bundle": f"{document['path'] or 'none'} ({state})",
+        "bundle": document["path"] or "-",
+        "intact": f"no: {document['damage']}" if document["damage"] else "yes",
         "digest": document["digest"][:_LONG] or "-",
         "training step": document["train"][:_LONG] or "-",
         **(_of_card(card) if card else {}),
