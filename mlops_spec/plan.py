@@ -219,7 +219,8 @@ def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -
     rival = registry.rival(facts.versions, train)
     if rival and not rival.intact:
         message = f"the bundle of champion {spec.registered_model} {rival.version} is gone"
-        raise StateError(message, f"restore {rival.path}, or choose another registered_model")
+        cure = f"restore {rival.path}, go back with the verb rollback"
+        raise StateError(message, f"{cure}, or choose another registered_model")
     arguments = ["--evaluation", "${{evaluate}}"]
     needs = ["evaluate"]
     if rival:

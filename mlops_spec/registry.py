@@ -126,7 +126,7 @@ def before(versions: Sequence[Version], moves: Sequence[Move], model: str) -> Ve
     line = [number for number in champions.line(moves) if number in there]
     earlier = line[:-1] if now and line and line[-1] == now.version else line
     if not earlier:
-        what = f"its only one is version {now.version}" if now else "there never was one"
+        what = f"nobody was before version {now.version}" if now else "there never was one"
         message = f"{model} has no earlier champion to go back to: {what}"
         raise StateError(message, f"look at its history: python -m mlops_spec models {model}")
     version = find(versions, earlier[-1])
@@ -184,8 +184,8 @@ def read(database: Path, models: Path, model: str) -> list[Version]:
         if version.champion and not version.digest:
             number = version.version
             message = f"the champion of {model}, version {number}, was not registered from here"
-            cure = "choose another registered_model, or go back: python -m mlops_spec rollback"
-            raise StateError(message, f"{cure} registered_model={model}")
+            cure = "choose another registered_model, or go back with the verb rollback"
+            raise StateError(message, cure)
     return [version for version in versions if version.digest]
 
 

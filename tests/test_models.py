@@ -298,7 +298,7 @@ def test_going_back_for_machines_and_in_few_words(say):
     }
     code, _, err = say("rollback", *SPEC)
     assert code == 1
-    assert "digits has no earlier champion to go back to: its only one is version 1" in err
+    assert "digits has no earlier champion to go back to: nobody was before version 1" in err
 
 
 def test_quiet_is_one_line(say):

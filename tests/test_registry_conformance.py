@@ -143,7 +143,7 @@ def test_going_back_twice_goes_back_twice(place):
     promoted(place, 1, 2, 3)
     assert [place.rollback("digits").after, place.rollback("digits").after] == [2, 1]
     with pytest.raises(
-        StateError, match=r"no earlier champion to go back to: its only one is version 1"
+        StateError, match=r"no earlier champion to go back to: nobody was before version 1"
     ):
         place.rollback("digits")
     assert champion(place) == 1
