@@ -227,9 +227,9 @@ def _version(row: tuple[int, int, int], tags: dict[str, str], home: Path) -> Ver
 
 
 def _metrics(tags: Mapping[str, str]) -> Iterator[tuple[str, float]]:
-    """The metrics among a version's tags, accuracy first."""
+    """The metrics among a version's tags, by name: accuracy is the first."""
     found = {key.removeprefix(METRIC): v for key, v in tags.items() if key.startswith(METRIC)}
-    for name in sorted(found, key=lambda name: (name != "accuracy", name)):
+    for name in sorted(found):
         with contextlib.suppress(ValueError):  # a person wrote something else
             yield name, float(found[name])
 
