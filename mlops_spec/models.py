@@ -199,7 +199,7 @@ def rollback(spec: Spec, overrides: Sequence[str], style: Style) -> ExitCode:
     if not style.quiet:
         words = " ".join(shlex.quote(word) for word in overrides)
         echo("next:")
-        echo(f"  python -m mlops_spec run {words}    # a target follows; nothing trains again")
+        echo(f"  python -m mlops_spec plan {words}    # what the next run does: a target follows")
         where = " ".join(shlex.quote(word) for word in overrides if word.startswith("workspace"))
         shown = f"{name} {where}" if where else name
         echo(f"  python -m mlops_spec models {shown}    # its versions, and who was champion when")

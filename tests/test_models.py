@@ -279,7 +279,7 @@ def test_going_back_says_where_to_and_what_to_do_next(say):
     first, following, *commands = out.splitlines()
     assert first == "digits: version 1 is champion again instead of version 2"
     assert following == "next:"
-    assert commands[0].startswith(f"  python -m mlops_spec run {' '.join(SPEC)}    # ")
+    assert commands[0].startswith(f"  python -m mlops_spec plan {' '.join(SPEC)}    # ")
     assert commands[1].startswith(f"  python -m mlops_spec models digits {WHERE}    # ")
     assert mlflow_client().get_model_version_by_alias("digits", "champion").version == 1
 
