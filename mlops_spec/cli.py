@@ -140,6 +140,24 @@ def init(options: Options) -> ExitCode:
     return scaffold.write(options.arguments[0])
 
 
+def models(options: Options) -> ExitCode:
+    """Lists registered models; NAME its versions, NAME/1 one; `compare NAME/1 NAME/2` two."""
+    from mlops_spec import models as registered
+
+    composer = _composer()
+    nameless = composer.compose(options.overrides).values.get("name") == "???"
+    _, spec = _spec(composer, [*options.overrides, *(["name=any"] if nameless else [])])
+    return registered.show(spec, options.arguments, options.style)
+
+
+def rollback(options: Options) -> ExitCode:
+    """Makes the champion before champion again; a target follows with the next `run`."""
+    from mlops_spec import models as registered
+
+    _, spec = _spec(_composer(), options.overrides)
+    return registered.rollback(spec, options.overrides, options.style)
+
+
 VERBS: dict[str, Callable[[Options], ExitCode]] = {
     "run": run,
     "plan": plan,
@@ -148,8 +166,10 @@ VERBS: dict[str, Callable[[Options], ExitCode]] = {
     "check": check,
     "schema": schema,
     "init": init,
+    "models": models,
+    "rollback": rollback,
 }
-_TAKES_ARGUMENTS = {"show", "init"}
+_TAKES_ARGUMENTS = {"show", "init", "models"}
 _HYDRA_FLAGS = ("-sc", "--shell-completion", "--cfg", "-c", "--info", "-i", "--hydra-help")
 
 _INTRODUCTION = """\
@@ -177,7 +197,7 @@ exit codes
 
 def help_text() -> str:
     """The page that `python -m mlops_spec` alone prints."""
-    verbs = [f"  {name:<7} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()]
+    verbs = [f"  {name:<8} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()]
     codes = [f"  {int(code):<3} {text}" for code, text in EXIT_MEANINGS.items()]
     return _INTRODUCTION.format(version=__version__, verbs="\n".join(verbs), codes="\n".join(codes))
 

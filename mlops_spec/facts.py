@@ -12,8 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlops_spec import files, kinds, pretrained, registry, sources
+from mlops_spec import files, kinds, registry, sources
 from mlops_spec.spec import LocalWorkspace
+from mlops_spec.weights import find as find_weights
 
 if TYPE_CHECKING:
     from mlops_spec.pretrained import Pretrained
@@ -131,7 +132,7 @@ def read(
         source=files.sha256_of(fingerprint),
         changes=sources.changes(outputs(before.key), fingerprint) if before else "",
         versions=tuple(registry.read(database, MODELS, spec.registered_model)),
-        weights=pretrained.find(spec, MODELS),
+        weights=find_weights(spec, MODELS),
         code=Lazy(kinds.code),
         finished=finished,
         latest=latest,

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 _ABSENT = "(absent)"
 _IMAGES = "the images changed"
+_RIVAL = "there is another champion to beat"
+_OPTIONS = {  # what another value of an option of a step's command means
+    "source": _IMAGES,
+    "weights-digest": "other weights to start from",
+    "train": "it is another model",
+    "benchmark": "there is another benchmark, or none",
+    **dict.fromkeys(("champion", "bundle", "baseline"), _RIVAL),
+}
 
 
 def difference(draft: Planned, running: Sequence[str], facts: Facts, origins: Origins) -> str:
@@ -91,15 +99,9 @@ def _told_command(change: _Change) -> str:
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
             was, now = before.get(name, "none"), after.get(name, "none")
-            if name == "source":
-                return _IMAGES
-            if name == "weights-digest":
-                return "other weights to start from"
-            if name == "benchmark":
-                return "there is another benchmark, or none"
-            if name in ("champion", "bundle", "baseline"):
-                return "there is another champion to beat"
-            return f"{name} {was[:24]} -> {now[:24]}"
+            if name == "keep" and name in after:
+                return f"rolled back: version {now} stays champion"
+            return _OPTIONS.get(name, f"{name} {was[:24]} -> {now[:24]}")
     return "another command line"
 
 

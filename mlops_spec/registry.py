@@ -1,31 +1,35 @@
-"""Registered models on this machine: MLflow's registry in one sqlite file.
+"""Registered models: what a registry offers, and how the one on this machine is read.
 
 A version is a finished bundle with the key of the training step that made it and the champion it
-was measured against. Registering writes through MLflow. Reading what is registered happens before
-every plan, where importing MLflow (1.2 s) would cost more than all the rest, so it is one SQL query
-against MLflow's documented tables; a test holds the two views against each other.
+was measured against. `Registry` is what the verbs and the steps rely on; MLflow's sqlite file is
+behind it here (`registering`). Reading what is registered happens before every plan, where
+importing MLflow (1.2 s) would cost more than all the rest, so it is a few SQL queries against
+MLflow's documented tables; tests hold the two views against each other.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sqlite3
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from mlops_spec import tracking
-from mlops_spec.errors import StateError
+from mlops_spec import bundle, champions, tracking
+from mlops_spec.errors import MlopsError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlops_spec.champions import Move
 
-CHAMPION = "champion"
-_TRAIN, _BASELINE, _DIGEST = tracking.TRAIN, "mlops_spec.baseline", "mlops_spec.digest"
+CHAMPION = "champion"  # alias of the version that is deployed and has to be beaten
+OURS = "mlops_spec."  # how the tags begin that this program writes
+TRAIN, BASELINE, DIGEST = tracking.TRAIN, f"{OURS}baseline", f"{OURS}digest"
+METRIC, MOVE = f"{OURS}metric.", f"{OURS}move."
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,12 @@ class Version:
     baseline: int  # the champion it was measured against; 0 for none
     path: str  # its bundle
     champion: bool
-    digest: str = ""  # of its bundle: what it is, whoever trained it
-    intact: bool = True  # its bundle is there
+    digest: str = ""  # of its bundle: what it is, whoever trained it; empty: of other origin
+    intact: bool = True  # its bundle is there; `damage` looks closer
+    rolled_back: bool = False  # it was champion until a rollback, and did not become it again
+    created: str = ""  # UTC, to the second
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)  # those that people gave it
 
 
 @dataclass(frozen=True)
@@ -53,170 +61,230 @@ class Candidate:
     metrics: Mapping[str, float]
 
 
-_QUERY = """
-    SELECT v.version, train.value, baseline.value, digest.value, alias.version IS NOT NULL
-    FROM model_versions v
-    LEFT JOIN model_version_tags train
-      ON train.name = v.name AND train.version = v.version AND train."key" = ?
-    LEFT JOIN model_version_tags baseline
-      ON baseline.name = v.name AND baseline.version = v.version AND baseline."key" = ?
-    LEFT JOIN model_version_tags digest
-      ON digest.name = v.name AND digest.version = v.version AND digest."key" = ?
+class Registry(Protocol):
+    """Where models are registered; what a person can mend is a StateError."""
+
+    def names(self) -> list[str]:
+        """The models of which a version was registered by this program, sorted."""
+
+    def versions(self, model: str) -> list[Version]:
+        """The versions of a model by number, also those of other origin; none of an unknown one."""
+
+    def history(self, model: str) -> list[Move]:
+        """The moves of the champion alias, the oldest first; they lead to where it is."""
+
+    def register(self, candidate: Candidate) -> Version:
+        """Makes a model a version, or finds the version that it is; the champion stays."""
+
+    def promote(self, model: str, version: int, why: str) -> Move | None:
+        """Makes a version champion and notes why; None when it is champion already."""
+
+    def rollback(self, model: str) -> Move:
+        """Makes the champion before champion again, if its bundle is what it was."""
+
+
+def find(versions: Sequence[Version], number: int) -> Version | None:
+    """The version of a number."""
+    return next((one for one in versions if one.version == number), None)
+
+
+def champion(versions: Sequence[Version]) -> Version | None:
+    """The version that is champion."""
+    return next((one for one in versions if one.champion), None)
+
+
+def rival(versions: Sequence[Version], train: str) -> Version | None:
+    """Whom the model of a training step is judged against.
+
+    That is the champion, or, when the model has had its answer already, the one it beat.
+    """
+    now = champion(versions)
+    own = now if now and now.train == train else None
+    own = own or (_rolled_back(versions, train) if now else None)
+    return find(versions, own.baseline) if own else now
+
+
+def kept(versions: Sequence[Version], train: str) -> Version | None:
+    """The champion that stays because a person set the model of a training step back."""
+    now = champion(versions)
+    stays = now and now.train != train and _rolled_back(versions, train)
+    return now if stays else None
+
+
+def _rolled_back(versions: Sequence[Version], train: str) -> Version | None:
+    return next((one for one in versions if one.rolled_back and one.train == train), None)
+
+
+def before(versions: Sequence[Version], moves: Sequence[Move], model: str) -> Version:
+    """The version that a rollback goes back to.
+
+    Raises:
+        StateError: There is none, or its bundle is not what it was.
+    """
+    now = champion(versions)
+    there = {one.version for one in versions}  # a version that was deleted is passed over
+    line = [number for number in champions.line(moves) if number in there]
+    earlier = line[:-1] if now and line and line[-1] == now.version else line
+    if not earlier:
+        what = f"nobody was before version {now.version}" if now else "there never was one"
+        message = f"{model} has no earlier champion to go back to: {what}"
+        raise StateError(message, f"look at its history: python -m mlops_spec models {model}")
+    version = find(versions, earlier[-1])
+    assert version is not None, "only versions that are there were kept"
+    bad = damage(version)
+    if bad:
+        message = f"{model} {version.version} was champion before, but {bad}"
+        restore = f"restore {version.path}" if version.path else "move the alias by hand"
+        raise StateError(message, f"{restore}, then run the same command again")
+    return version
+
+
+def damage(version: Version) -> str:
+    """Why the bundle of a version is not what was registered; empty when it is. Reads all of it."""
+    if not version.digest:
+        return "it was not registered from here"
+    folder = Path(version.path)
+    if not folder.is_dir():
+        return "its bundle is gone"
+    for name in (*bundle.FILES, "model.json"):
+        if not (folder / name).is_file():
+            return f"its {name} is gone"
+    if bundle.digest(folder) != version.digest:
+        return "its weights or network were changed"
+    try:
+        bundle.read(folder)
+    except (MlopsError, ValueError, KeyError, TypeError):
+        return "its model.json is damaged"
+    return ""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All that the registry on this machine knows of one model, read at one moment."""
+
+    versions: list[Version]
+    moves: list[Move]
+    notes: int  # number of the last note of a move
+
+
+def names(database: Path) -> list[str]:
+    """The models of which a version was registered by this program."""
+    rows = _ask(database, lambda connection: connection.execute(_NAMES, (DIGEST,)).fetchall())
+    return [name for (name,) in rows or []]
+
+
+def read(database: Path, models: Path, model: str) -> list[Version]:
+    """The versions that were registered by this program; none while the database does not exist.
+
+    Raises:
+        StateError: The database can not be read, or somebody else made a version champion.
+    """
+    versions = look(database, models, model).versions
+    for version in versions:
+        if version.champion and not version.digest:
+            number = version.version
+            message = f"the champion of {model}, version {number}, was not registered from here"
+            cure = "choose another registered_model, or go back with the verb rollback"
+            raise StateError(message, cure)
+    return [version for version in versions if version.digest]
+
+
+def look(database: Path, models: Path, model: str) -> Shelf:
+    """Everything about a model.
+
+    Raises:
+        StateError: The database can not be read.
+    """
+    rows, tags, notes = _ask(database, lambda connection: _rows(connection, model)) or ([], [], [])
+    own: dict[int, dict[str, str]] = {}
+    for number, key, value in tags:
+        own.setdefault(number, {})[key] = value
+    versions = [_version(row, own.get(row[0], {}), models / model) for row in rows]
+    now = champion(versions)
+    sound = [move for _, text in notes if (move := champions.noted(text))]
+    moves = champions.followed(sound, now.version if now else 0)
+    out = champions.rolled_back(moves)
+    last = max((int(key.removeprefix(MOVE)) for key, _ in notes), default=0)
+    return Shelf([replace(v, rolled_back=v.version in out) for v in versions], moves, last)
+
+
+def _version(row: tuple[int, int, int], tags: dict[str, str], home: Path) -> Version:
+    number, created, is_champion = row
+    digest = tags.get(DIGEST, "")
+    path = home_of(home, digest) if digest else Path()
+    return Version(
+        version=number,
+        train=tags.get(TRAIN, ""),
+        baseline=int(tags[BASELINE]) if tags.get(BASELINE, "").isdecimal() else 0,
+        path=str(path) if digest else "",
+        champion=bool(is_champion),
+        digest=digest,
+        intact=bool(digest) and (path / "model.json").exists(),
+        created=f"{datetime.fromtimestamp(created / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        metrics=dict(_metrics(tags)),
+        tags={key: value for key, value in tags.items() if not key.startswith(OURS)},
+    )
+
+
+def _metrics(tags: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    """The metrics among a version's tags, by name: accuracy is the first."""
+    found = {key.removeprefix(METRIC): v for key, v in tags.items() if key.startswith(METRIC)}
+    for name in sorted(found):
+        with contextlib.suppress(ValueError):  # a person wrote something else
+            yield name, float(found[name])
+
+
+def home_of(home: Path, digest: str) -> Path:
+    """Where the registry keeps a bundle of a model: by what it is."""
+    return home / digest[:16]
+
+
+_NAMES = """
+    SELECT DISTINCT v.name FROM model_versions v
+    JOIN model_version_tags tag
+      ON tag.name = v.name AND tag.version = v.version AND tag."key" = ?
+    WHERE COALESCE(v.current_stage, '') <> 'Deleted_Internal'
+    ORDER BY v.name
+"""
+_VERSIONS = """
+    SELECT v.version, v.creation_time, alias.version IS NOT NULL FROM model_versions v
     LEFT JOIN registered_model_aliases alias
       ON alias.name = v.name AND alias.version = v.version AND alias.alias = ?
     WHERE v.name = ? AND COALESCE(v.current_stage, '') <> 'Deleted_Internal'
     ORDER BY v.version
 """
+_TAGS = 'SELECT version, "key", value FROM model_version_tags WHERE name = ?'
+_NOTES = """
+    SELECT "key", value FROM registered_model_tags WHERE name = ? AND "key" GLOB ? ORDER BY "key"
+"""
 
 
-def read(database: Path, models: Path, model: str) -> list[Version]:
-    """The versions of a model; none while the database does not exist.
-
-    Raises:
-        StateError: The database can not be read, or somebody else made a version champion.
-    """
-    if not database.exists():
-        return []
-    versions = []
-    for version, train, baseline, digest, champion in _rows(database, model):
-        if digest:
-            path = _home(models, model, digest)
-            intact = (path / "model.json").exists()
-            known = (train or "", int(baseline or 0), str(path), bool(champion), digest, intact)
-            versions.append(Version(version, *known))
-        elif champion:
-            message = f"the champion of {model}, version {version}, was not registered from here"
-            raise StateError(
-                message, "choose another registered_model, or move the alias in MLflow"
-            )
-    return versions
+def _rows(connection: sqlite3.Connection, model: str) -> tuple[list[Any], list[Any], list[Any]]:
+    connection.execute("BEGIN")  # the three of them see one moment
+    return (
+        connection.execute(_VERSIONS, (CHAMPION, model)).fetchall(),
+        connection.execute(_TAGS, (model,)).fetchall(),
+        connection.execute(_NOTES, (model, f"{MOVE}{'[0-9]' * 6}")).fetchall(),
+    )
 
 
-_Row = tuple[int, str, str, str, int]  # version, train, baseline, digest, champion
-
-
-def _rows(database: Path, model: str) -> list[_Row]:
-    words = (_TRAIN, _BASELINE, _DIGEST, CHAMPION, model)
+def _ask(database: Path, question: Callable[[sqlite3.Connection], T]) -> T | None:
+    """What a database answers; None while there is none, or MLflow has only begun to make it."""
+    if not database.exists() or (database.is_file() and not database.stat().st_size):
+        return None
     try:
-        return _query(database, "ro", words)
+        return _connected(database, "ro", question)
     except sqlite3.DatabaseError as error:
-        if "no such table" in str(error):  # MLflow has begun to create the database
-            return []
+        if tracking.is_locked(error):
+            raise tracking.unusable(database, error, "read") from error
     try:
         # What a killed process left half-written, sqlite mends when it may write.
-        return _query(database, "rw", words)
+        return _connected(database, "rw", question)
     except sqlite3.DatabaseError as error:
-        message = f"{database} can not be read: {error}"
-        raise StateError(message, "restore it from a copy, or look what else uses it") from error
+        raise tracking.unusable(database, error, "read") from error
 
 
-def _query(database: Path, mode: str, words: tuple[str, ...]) -> list[_Row]:
+def _connected(database: Path, mode: str, question: Callable[[sqlite3.Connection], T]) -> T:
     uri = f"{database.resolve().as_uri()}?mode={mode}"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-        return connection.execute(_QUERY, words).fetchall()
-
-
-def _home(models: Path, model: str, digest: str) -> Path:
-    """Where the registry keeps a bundle: by what it is."""
-    return models / model / digest[:16]
-
-
-def register(candidate: Candidate, database: Path, models: Path) -> Version:
-    """Makes a judged model a version and champion; doing it again changes nothing.
-
-    Args:
-        candidate: The model.
-        database: MLflow's sqlite file, made when absent.
-        models: Where the registry keeps its own copies of bundles.
-    """
-    from mlops_spec import bundle
-
-    with tracking.only_setup(tracking.uri_of(database)):
-        digest = bundle.digest(candidate.bundle)
-        path = _store(candidate, _home(models, candidate.model, digest))
-        known = {v.digest: v.version for v in read(database, models, candidate.model)}
-        version = _record(candidate, database, path, known.get(digest))
-    return Version(version, candidate.train, candidate.baseline, str(path), True, digest)
-
-
-def _store(candidate: Candidate, path: Path) -> Path:
-    """The registry's copy of a bundle, complete with metrics and report, in one move."""
-    from mlops_spec import bundle
-
-    if (path / "model.json").exists():
-        return path
-    shutil.rmtree(path, ignore_errors=True)
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name in bundle.FILES:
-        shutil.copy2(candidate.bundle / name, partial)
-    shutil.copy2(candidate.report, partial)
-    card = bundle.read(candidate.bundle).model_copy(update={"metrics": dict(candidate.metrics)})
-    bundle.write(partial, card)
-    partial.replace(path)
-    return path
-
-
-def _record(candidate: Candidate, database: Path, path: Path, known: int | None) -> int:
-    """Makes the version, unless it is `known`, and champion; returns its number."""
-    client = tracking.client(tracking.uri_of(database.resolve()))
-    version = known or _create(client, candidate, path)
-    # A model that is known may have beaten another champion this time.
-    tags = {_TRAIN: candidate.train, _BASELINE: str(candidate.baseline)}
-    for key, value in tags.items() if known else ():
-        client.set_model_version_tag(candidate.model, str(version), key, value)
-    client.set_registered_model_alias(candidate.model, CHAMPION, str(version))
-    return version
-
-
-def _create(client: MlflowClient, candidate: Candidate, path: Path) -> int:
-    from mlflow.exceptions import MlflowException
-
-    from mlops_spec import bundle
-
-    try:
-        client.create_registered_model(candidate.model)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    digest = bundle.digest(path)
-    tags = {_TRAIN: candidate.train, _BASELINE: str(candidate.baseline), _DIGEST: digest}
-    run = _track(client, candidate, digest)
-    source = path.resolve().as_uri()
-    return int(client.create_model_version(candidate.model, source, run, tags=tags).version)
-
-
-def _track(client: MlflowClient, candidate: Candidate, digest: str) -> str:
-    """Completes the run that a model was trained in, or makes one; returns its id."""
-    from mlflow.entities import Metric, RunTag
-
-    from mlops_spec import bundle
-    from mlops_spec.spec import leaves
-
-    run = _trained_in(client, candidate, digest)
-    if run is None:
-        experiment = tracking.experiment(client, candidate.model)
-        run = client.create_run(experiment, tags={_TRAIN: candidate.train})
-    run_id = str(run.info.run_id)
-    tracking.log_parameters(client, run, dict(leaves(bundle.read(candidate.bundle).spec)))
-    client.log_batch(
-        run_id,
-        metrics=[Metric(k, v, run.info.start_time, 0) for k, v in candidate.metrics.items()],
-        tags=[RunTag(_DIGEST, digest)],
-    )
-    client.log_artifact(run_id, str(candidate.report))
-    if run.info.status != "FINISHED":
-        client.set_terminated(run_id)
-    return run_id
-
-
-def _trained_in(client: MlflowClient, candidate: Candidate, digest: str) -> Run | None:
-    """The last run of a training step that did not fail and did not bring forth another model.
-
-    The same step may have been performed more than once, with other weights each time.
-    """
-    everywhere = [one.experiment_id for one in client.search_experiments()]
-    wanted = f"tags.`{_TRAIN}` = '{candidate.train}' AND attributes.status != 'FAILED'"
-    found = client.search_runs(everywhere, wanted)  # the last one first
-    return next((run for run in found if run.data.tags.get(_DIGEST, digest) == digest), None)
+        return question(connection)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlops_spec import conf_files, files, kinds, pretrained, steps
+from mlops_spec import conf_files, files, kinds, steps, weights
 from mlops_spec.errors import ExitCode
 from mlops_spec.facts import MODELS
 from mlops_spec.origins import display
@@ -72,7 +72,7 @@ def _steps(spec: Spec) -> tuple[Step, ...]:
     if spec.compute.kind == "local":
         return ()
     source = files.sha256_of(kinds.load("data", spec.data.kind).fingerprint(spec.data))
-    return steps.data_step(spec, source), steps.train_step(spec, pretrained.find(spec, MODELS))
+    return steps.data_step(spec, source), steps.train_step(spec, weights.find(spec, MODELS))
 
 
 def documents(spec: Spec, steps: Sequence[Step]) -> dict[Path, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import files, kinds, tracking
+from mlops_spec import files, kinds, registry, tracking
 from mlops_spec.errors import StateError
 from mlops_spec.facts import MODELS
 from mlops_spec.spec import LocalWorkspace
@@ -157,10 +157,11 @@ def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -
     The rival is the champion, or, when this very model is champion already, the one it beat: the
     question stays the same after its answer changed the registry, so that nothing runs twice.
     """
-    rival = _rival(facts.versions, train)
+    rival = registry.rival(facts.versions, train)
     if rival and not rival.intact:
         message = f"the bundle of champion {spec.registered_model} {rival.version} is gone"
-        raise StateError(message, f"restore {rival.path}, or choose another registered_model")
+        cure = f"restore {rival.path}, go back with the verb rollback"
+        raise StateError(message, f"{cure}, or choose another registered_model")
     arguments = ["--evaluation", "${{evaluate}}"]
     needs = ["evaluate"]
     if rival:
@@ -187,7 +188,7 @@ def _report(
     recorded: dict[str, Any], spec: Spec, arguments: Sequence[str], needs: Sequence[str]
 ) -> Step:
     """What people read about a model, promoted or not."""
-    words = ["--data", "${{data}}", "--bundle", "${{train}}", "--verdict", "${{gate}}", *arguments]
+    words = ["--data", "${{data}}", "--bundle", "${{train}}", "--gate", "${{gate}}", *arguments]
     others = ["data", "train", "gate"]
     if _has_benchmark(spec):
         words += ["--benchmark", "${{benchmark}}"]
@@ -203,25 +204,22 @@ def _report(
     )
 
 
-def _rival(versions: Sequence[Version], train: str) -> Version | None:
-    champion = next((v for v in versions if v.champion), None)
-    if champion and champion.train == train:
-        return next((v for v in versions if v.version == champion.baseline), None)
-    return champion
-
-
 def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> Step:
     assert isinstance(spec.workspace, LocalWorkspace)
     arguments = [
-        *("--bundle", "${{train}}", "--evaluation", "${{evaluate}}", "--report", "${{report}}"),
+        *("--bundle", "${{train}}", "--evaluation", "${{evaluate}}"),
+        *("--gate", "${{gate}}", "--report", "${{report}}"),
         *("--model", spec.registered_model, "--train", train),
         *("--baseline", str(rival.version if rival else 0)),
         *("--database", spec.workspace.database, "--models", str(MODELS)),
     ]
-    champion = next((v for v in facts.versions if v.champion and v.train == train), None)
+    kept = registry.kept(facts.versions, train)  # a person went back to it
+    if kept:
+        arguments += ["--keep", str(kept.version)]
+    champion = next((v for v in facts.versions if v.champion and v.train == train), kept)
     drift = "" if champion else f"it is not champion of {spec.registered_model}"
     if champion and not champion.intact:
         drift = "its bundle is gone"
     more = {"needs": ("train", "evaluate", "gate"), "beside": ("report",)}
-    code = ("mlops_spec.registry",)
+    code = ("mlops_spec.registering",)
     return local(spec, "register", arguments, {}, code=code, drift=drift, **more)

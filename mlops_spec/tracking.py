@@ -79,8 +79,69 @@ def _check(database: Path) -> None:
         with contextlib.closing(sqlite3.connect(database)) as connection:
             connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
-        message = f"{database} can not be written: {error}"
-        raise StateError(message, "restore it from a copy, or look what else uses it") from error
+        raise unusable(database, error, "written") from error
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether a database can not be used because another process is at it."""
+    return "database is locked" in str(error)
+
+
+def unusable(database: Path, error: Exception, what: str) -> StateError:
+    """Why a database can not be read or written, and what to do about it."""
+    if is_locked(error):
+        message = f"{database} can not be {what}: another program holds it locked"
+        return StateError(message, "wait for it to end, or end it, then run the same command again")
+    if any(words in str(error) for words in ("no such table", "no such column")):
+        message = f"{database} is no registry of MLflow's, or one of another version: {error}"
+        return StateError(message, _cure(database))
+    message = f"{database} can not be {what}: {error}"
+    return StateError(message, "restore it from a copy, or look what else uses it")
+
+
+def _cure(database: Path) -> str:
+    """What helps where a database and MLflow are of different versions."""
+    import mlflow
+
+    found = schema(database)
+    if not found:
+        return "choose another workspace.database"
+    migrations = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    if any(migrations.glob(f"{found}_*.py")):
+        uri = uri_of(database)
+        return f"an older MLflow made it: take a copy of it, then `mlflow db upgrade {uri}`"
+    which = f"MLflow {mlflow.__version__} does not know its schema {found}"
+    return f"{which}: upgrade mlflow-skinny, or choose another workspace.database"
+
+
+def schema(database: Path) -> str:
+    """The revision of MLflow's schema that a database has; empty when it has none."""
+    uri = f"{database.resolve().as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error:
+        return ""
+    return str(row[0]) if row else ""
+
+
+@contextlib.contextmanager
+def told(database: Path) -> Iterator[None]:
+    """Says clearly what MLflow has against a database.
+
+    Raises:
+        StateError: It is of another version, locked, or damaged.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        if "out-of-date database schema" in str(error):
+            message = f"{database} was made by another version of MLflow"
+            raise StateError(message, _cure(database)) from error
+        raise unusable(database, Exception(str(error).splitlines()[0]), "written") from error
 
 
 def _file(uri: str) -> Path:

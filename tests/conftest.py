@@ -1,3 +1,5 @@
+import shutil
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,27 @@ def finished(_finished: Project, tmp_path) -> Project:
 def project(tmp_path) -> Project:
     """A project in which nothing ran yet."""
     return make(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def _registered(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Made once for all the processes that share a test run: MLflow takes seconds for it."""
+    own = tmp_path_factory.getbasetemp()
+    path = Path(own if worker_id == "master" else own.parent) / "registered"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            import registries
+
+            path.mkdir()
+            with chdir(path):
+                first = registries.candidate(Path("first"), registries.FIRST, 0, 1.0)
+                registries.register(first)
+    return path
+
+
+@pytest.fixture
+def registered(_registered: Path, tmp_path, monkeypatch) -> Path:
+    """The working folder has a registry whose one version is champion."""
+    shutil.copytree(_registered, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return Path(tmp_path)

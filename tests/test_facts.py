@@ -124,6 +124,10 @@ def test_the_record_holds_what_the_plan_asked_for():
                 "champion": True,
                 "digest": "",
                 "intact": True,
+                "rolled_back": False,
+                "created": "",
+                "metrics": {},
+                "tags": {},
             }
         ],
         "weights": None,

@@ -7,11 +7,12 @@ import pytest
 import small_bundle
 from world import Now, World
 
-from mlops_spec import bundle, pretrained, registry
+from mlops_spec import bundle, kinds, pretrained, registry
 from mlops_spec.errors import SpecError, StateError, StepError
 from mlops_spec.pretrained import Pretrained
 from mlops_spec.registry import Version
 from mlops_spec.spec import AzureWorkspace, LocalWorkspace
+from mlops_spec.weights import find as find_weights
 
 GUID = "00000000-0000-0000-0000-000000000000"
 
@@ -36,7 +37,7 @@ def _registered(monkeypatch, tmp_path):
 
 
 def find(weights, workspace=None):
-    return pretrained.find(spec(weights, workspace), models=None)
+    return find_weights(spec(weights, workspace), models=None)
 
 
 @pytest.mark.parametrize("weights", ["none", "imagenet"])
@@ -158,3 +159,9 @@ def test_a_step_by_hand_has_the_weights_that_its_spec_names(tmp_path, named, giv
 def test_contradictions_of_weights_are_said(words, message):
     with pytest.raises(SpecError, match=message):
         plan(None, None, *words)
+
+
+def test_how_a_registry_is_read_is_no_part_of_training():
+    code = kinds.code("trainers.transfer")
+    assert "mlops_spec.pretrained" in code
+    assert not [name for name in code if "regist" in name or "champion" in name]

@@ -4,7 +4,7 @@ A history is a list of events, oldest first. `overrides` is a run: it is planned
 of its time, and every step it would have performed becomes a finished record; a promoted model
 becomes a version and champion. `steps` tells what else became of a step: `unfinished`, `refused`,
 or the damage that its outputs met afterwards. `registered` is a model that someone else made
-champion, `champion` the version that the alias was moved to.
+champion, `champion` the version that people moved the alias to, `rollback` the one gone back to.
 """
 
 from dataclasses import dataclass, field, replace
@@ -58,6 +58,8 @@ class World:
             self._promote(event.pop("registered"))
         elif "champion" in event:
             self._crown(event.pop("champion"))
+        elif "rollback" in event:
+            self._go_back(event.pop("rollback"))
         else:
             outcomes = event.pop("steps", {})
             self._ran(self.plan(Now(**event)), outcomes)
@@ -83,7 +85,8 @@ class World:
             done = record(planned, outcome)
             self.finished[planned.key] = done
             self.latest.setdefault(todo.experiment, {})[planned.step.id] = done
-        if "register" not in stopped:
+        keeps = any("--keep" in p.step.payload.get("command", ()) for p in todo.steps)
+        if "register" not in stopped and not keeps:
             self._promote(next(p.key for p in todo.steps if p.step.id == "train"))
 
     def _promote(self, train):
@@ -96,7 +99,13 @@ class World:
         self._crown(known)
 
     def _crown(self, version):
-        self.versions = [replace(v, champion=v.version == version) for v in self.versions]
+        crowned = [replace(v, champion=v.version == version) for v in self.versions]
+        self.versions = [replace(v, rolled_back=False) if v.champion else v for v in crowned]
+
+    def _go_back(self, version):
+        left = [replace(v, rolled_back=v.champion or v.rolled_back) for v in self.versions]
+        self.versions = left
+        self._crown(version)
 
 
 def record(planned, outcome=""):

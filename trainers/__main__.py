@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING, NoReturn
 
 from filelock import FileLock
 
-from mlops_spec import evaluation, files, gate, kinds, manifest, pretrained, registry, sources
+from mlops_spec import (
+    evaluation,
+    files,
+    gate,
+    kinds,
+    manifest,
+    pretrained,
+    registering,
+    registry,
+    sources,
+)
 from mlops_spec.errors import MlopsError, StepError, from_os_error
 from mlops_spec.rows import SPLITS
 from mlops_spec.spec import note_reads, read_step_spec, unread
@@ -126,7 +136,7 @@ def report(spec: StepSpec, args: argparse.Namespace) -> Summary:
         data=args.data,
         bundle=args.bundle,
         evaluation=args.evaluation,
-        verdict=args.verdict,
+        verdict=args.gate,
         champion=args.champion,
         benchmark=args.benchmark,
         settings=spec.whole,
@@ -139,7 +149,10 @@ def report(spec: StepSpec, args: argparse.Namespace) -> Summary:
 
 
 def register(_spec: StepSpec, args: argparse.Namespace) -> Summary:
-    """Registers a promoted model and makes it champion."""
+    """Registers a promoted model and makes it champion, unless a person went back from it."""
+    place = registering.LocalRegistry(args.database, args.models)
+    if args.keep:
+        return _keep(place, args, args.keep)
     metrics = files.read_json(args.evaluation / "metrics.json")["metrics"]
     candidate = registry.Candidate(
         model=args.model,
@@ -149,9 +162,13 @@ def register(_spec: StepSpec, args: argparse.Namespace) -> Summary:
         report=args.report / "report.html",
         metrics=metrics,
     )
-    made = registry.register(candidate, args.database, args.models)
-    version = {"model": args.model, "version": made.version, "path": made.path}
-    files.write_json(args.out / "version.json", version)
+    made = place.register(candidate)
+    if made.rolled_back:  # the same model again, by another training
+        now = registry.champion(place.versions(args.model))
+        return _keep(place, args, now.version if now else 0)
+    reason = files.read_json(args.gate / "verdict.json")["reason"]
+    place.promote(args.model, made.version, f"gate: {reason}")
+    _note_version(args, made)
     return Summary(f"{args.model} version {made.version} is champion")
 
 
@@ -159,6 +176,21 @@ def _attention(kind: str, bundle: Path) -> Attention | None:
     """What draws where a network looked, where its trainer can tell."""
     module = kinds.load("training", kind)
     return module.attention(bundle) if hasattr(module, "attention") else None
+
+
+def _keep(place: registry.Registry, args: argparse.Namespace, number: int) -> Summary:
+    """Leaves the alias where a person put it."""
+    champion = registry.champion(place.versions(args.model))
+    if champion is None or champion.version != number:
+        raise StepError(f"{args.model} has another champion than it was planned with", "run again")
+    _note_version(args, champion)
+    return Summary(f"{args.model} version {number} stays champion: this model was rolled back")
+
+
+def _note_version(args: argparse.Namespace, version: registry.Version) -> None:
+    """What is to be served."""
+    document = {"model": args.model, "version": version.version, "path": version.path}
+    files.write_json(args.out / "version.json", document)
 
 
 _VERBS: dict[str, Callable[[StepSpec, argparse.Namespace], Summary]] = {
@@ -173,7 +205,7 @@ _VERBS: dict[str, Callable[[StepSpec, argparse.Namespace], Summary]] = {
 
 
 _INPUTS = (
-    *("data", "weights", "bundle", "evaluation", "champion", "benchmark", "verdict", "report"),
+    *("data", "weights", "bundle", "evaluation", "champion", "benchmark", "gate", "report"),
     *("database", "models"),
 )
 
@@ -197,6 +229,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--baseline", type=int, default=0, help="version judged against; 0 for none"
     )
+    parser.add_argument("--keep", type=int, default=0, help="version that stays champion")
     return parser.parse_args(argv)
 
 

@@ -1,0 +1,205 @@
+"""`models` and `rollback`: what is registered, as documents that are printed, and the way back."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec import card as cards
+from mlops_spec import model_view, registering, registry
+from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, StateError, suggest
+from mlops_spec.facts import MODELS
+from mlops_spec.origins import COMMAND_LINE
+from mlops_spec.spec import LocalWorkspace, leaves
+from mlops_spec.view import echo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from mlops_spec.registry import Registry, Version
+    from mlops_spec.spec import Spec, WorkspaceSpec
+    from mlops_spec.view import Style
+
+Document = dict[str, Any]
+
+_COMPARE = "compare"
+
+
+def place_of(workspace: WorkspaceSpec) -> Registry:
+    """The registry of a workspace.
+
+    Raises:
+        StateError: It is not one that this version can look into.
+    """
+    if not isinstance(workspace, LocalWorkspace):
+        message = f"registered models of workspace.kind={workspace.kind} can not be read yet"
+        raise StateError(message, "look at those of this machine: workspace=local")
+    return registering.LocalRegistry(Path(workspace.database), MODELS)
+
+
+def show(spec: Spec, words: Sequence[str], style: Style) -> ExitCode:
+    """Prints all models, one of them, one version, or two versions side by side.
+
+    Args:
+        spec: Its workspace is where they are registered.
+        words: Nothing, `NAME`, `NAME/VERSION`, or `compare` and two of the latter.
+        style: How to print.
+
+    Raises:
+        SpecError: The words name nothing that is there.
+    """
+    place = place_of(spec.workspace)
+    if not words:
+        models = [_summary(place, name) for name in place.names()]
+        _print(models, model_view.models(models, style), style)
+    elif words[0] == _COMPARE:
+        _show_comparison(place, words[1:], style)
+    elif len(words) > 1:
+        what = f"models looks at one; for two: models {_COMPARE} NAME/VERSION NAME/VERSION"
+        raise _wrong(words[1], what)
+    elif "/" in words[0]:
+        document = _inspected(words[0], _version(place, words[0]))
+        _print([document], model_view.version(document, style), style)
+    else:
+        document = _model(place, words[0])
+        _print([document], model_view.model(document, style), style)
+    return ExitCode.DONE
+
+
+def _show_comparison(place: Registry, words: Sequence[str], style: Style) -> None:
+    if len(words) != 2:  # noqa: PLR2004 - what comparing means
+        what = "takes two versions: models compare NAME/VERSION NAME/VERSION"
+        raise _wrong(_COMPARE, what)
+    document = _comparison(words, [_version(place, word) for word in words])
+    _print([document], model_view.comparison(document, style), style)
+
+
+def _print(documents: Iterable[Document], lines: Iterable[str], style: Style) -> None:
+    made = (json.dumps(one, ensure_ascii=False) for one in documents)
+    for line in made if style.json else lines:
+        echo(line)
+
+
+def _wrong(word: str, message: str) -> SpecError:
+    return SpecError([Problem(COMMAND_LINE, word, message)])
+
+
+def _known(place: Registry, name: str) -> list[Version]:
+    """The versions of a model.
+
+    Raises:
+        SpecError: There is no such model.
+    """
+    known = place.names()
+    if name in known:
+        return place.versions(name)
+    listed = f" (known: {', '.join(known)})" if known else ": nothing is registered here yet"
+    raise _wrong(name, f"no such registered model{suggest(name, known)}{listed}")
+
+
+def _version(place: Registry, word: str) -> Version:
+    """The version that `NAME/VERSION` names."""
+    name, _, number = word.partition("/")
+    versions = _known(place, name)
+    found = next((one for one in versions if str(one.version) == number), None)
+    if found is None:
+        listed = ", ".join(f"{name}/{one.version}" for one in versions)
+        raise _wrong(word, f"no such version (known: {listed})")
+    return found
+
+
+def _summary(place: Registry, name: str) -> Document:
+    """A model among others."""
+    versions = place.versions(name)
+    now = registry.champion(versions)
+    return {
+        "model": name,
+        "versions": len(versions),
+        "champion": now.version if now else None,
+        "metrics": dict(now.metrics) if now else {},
+        "created": max((one.created for one in versions), default=""),
+        "damage": registry.damage(now) if now else "",
+    }
+
+
+def _model(place: Registry, name: str) -> Document:
+    """A model with all its versions and the moves of its champion."""
+    versions = [_document(one) for one in _known(place, name)]
+    history = [asdict(move) for move in place.history(name)]
+    return {"model": name, "versions": versions, "history": history}
+
+
+def _document(version: Version) -> Document:
+    damage = registry.damage(version)
+    return {**asdict(version), "intact": not damage, "damage": damage}
+
+
+def _inspected(word: str, version: Version) -> Document:
+    """All about a version, with the card of its bundle but for the golden inputs."""
+    card = _card(version)
+    model = word.partition("/")[0]
+    return {"model": model, **_document(version), "card": card}
+
+
+def _card(version: Version) -> Document | None:
+    """A version's card as JSON values; None when it can not be read, which `damage` says."""
+    try:
+        card = cards.read(Path(version.path) / cards.FILE)
+    except (OSError, MlopsError):
+        return None
+    return card.model_dump(mode="json", exclude={"golden", "digests"})
+
+
+def _comparison(words: Sequence[str], versions: Sequence[Version]) -> Document:
+    """Two versions: all metrics, and what differs between their cards."""
+    cards = [_card(version) for version in versions]
+    document: Document = {
+        "versions": list(words),
+        "metrics": _side_by_side([version.metrics for version in versions]),
+        "unreadable": [word for word, card in zip(words, cards, strict=True) if card is None],
+    }
+    readable = [card for card in cards if card is not None]
+    if len(readable) == len(cards):
+        parts: dict[str, Callable[[Document], Document]] = {
+            "data": lambda card: {k: card[k] for k in ("data_digest", "labels")},
+            "spec": lambda card: dict(leaves(card["spec"])),
+            "libraries": lambda card: card["versions"],
+        }
+        for name, part in parts.items():
+            pairs = _side_by_side([part(card) for card in readable])
+            document[name] = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    return document
+
+
+def _side_by_side(columns: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    keys = dict.fromkeys(key for column in columns for key in column)
+    return {key: [column.get(key) for column in columns] for key in keys}
+
+
+def rollback(spec: Spec, overrides: Sequence[str], style: Style) -> ExitCode:
+    """Makes the champion before champion again and says so.
+
+    Raises:
+        StateError: There is none, or its bundle is not what it was.
+    """
+    place, name = place_of(spec.workspace), spec.registered_model
+    if name not in place.names():
+        message = f"nothing is registered as {name}{suggest(name, place.names())}"
+        raise StateError(message, "see what is: python -m mlops_spec models")
+    move = place.rollback(name)
+    if style.json:
+        echo(json.dumps({"event": "rollback", "model": name, **asdict(move)}))
+        return ExitCode.DONE
+    instead = f" instead of version {move.before}" if move.before else ""
+    echo(f"{name}: version {move.after} is champion again{instead}")
+    if not style.quiet:
+        words = " ".join(shlex.quote(word) for word in overrides)
+        echo("next:")
+        echo(f"  python -m mlops_spec plan {words}    # what the next run does: a target follows")
+        where = " ".join(shlex.quote(word) for word in overrides if word.startswith("workspace"))
+        shown = f"{name} {where}" if where else name
+        echo(f"  python -m mlops_spec models {shown}    # its versions, and who was champion when")
+    return ExitCode.DONE

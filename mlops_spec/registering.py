@@ -1,0 +1,211 @@
+"""Writing the registry on this machine, through MLflow and in one sqlite file.
+
+Whoever writes holds a lock, so that two promotions follow each other. A move of the champion is
+two writes of MLflow's: first its note, a tag of the model, then the alias. `champions` tells why a
+process that is killed between them leaves nothing false.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from filelock import Timeout
+
+from mlops_spec import bundle, champions, registry, tracking
+from mlops_spec.champions import Move
+from mlops_spec.errors import StateError
+from mlops_spec.registry import BASELINE, CHAMPION, DIGEST, METRIC, MOVE, TRAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Literal
+
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+    from mlops_spec.registry import Candidate, Shelf, Version
+
+_PATIENCE_SECONDS = 300.0  # for others who write
+
+
+@dataclass(frozen=True)
+class LocalRegistry:
+    """MLflow's registry in a sqlite file, with bundles in a folder: a `registry.Registry`."""
+
+    database: Path  # made when absent
+    models: Path  # where it keeps its own copies of bundles
+
+    def names(self) -> list[str]:
+        """The models of which a version was registered by this program."""
+        return registry.names(self.database)
+
+    def versions(self, model: str) -> list[Version]:
+        """The versions of a model by number, also those of other origin."""
+        return self._look(model).versions
+
+    def history(self, model: str) -> list[Move]:
+        """The moves of the champion alias, the oldest first."""
+        return self._look(model).moves
+
+    def register(self, candidate: Candidate) -> Version:
+        """Makes a model a version, or finds the version that it is; the champion stays."""
+        with self._writing() as client:
+            digest = bundle.digest(candidate.bundle)
+            path = registry.home_of(self.models / candidate.model, digest)
+            _store(candidate, path, digest)
+            known = next((v for v in self.versions(candidate.model) if v.digest == digest), None)
+            if known:
+                _renew(client, candidate, known)
+            number = known.version if known else _create(client, candidate, path, digest)
+        made = registry.find(self.versions(candidate.model), number)
+        assert made is not None, "it was made, or known, a moment ago"
+        return made
+
+    def promote(self, model: str, version: int, why: str) -> Move | None:
+        """Makes a version champion and notes why; None when it is champion already."""
+        with self._writing() as client:
+            shelf = self._look(model)
+            if registry.find(shelf.versions, version) is None:
+                known = ", ".join(str(one.version) for one in shelf.versions) or "none"
+                message = f"{model} has no version {version} to promote (versions: {known})"
+                raise StateError(message, "register it first")
+            return _move(client, model, shelf, version, ("promote", why))
+
+    def rollback(self, model: str) -> Move:
+        """Makes the champion before champion again, if its bundle is what it was."""
+        registry.before(self.versions(model), self.history(model), model)  # no MLflow for a no
+        with self._writing() as client:
+            shelf = self._look(model)
+            version = registry.before(shelf.versions, shelf.moves, model)
+            move = _move(client, model, shelf, version.version, ("rollback", ""))
+        assert move is not None, "the one before is not the one of now"
+        return move
+
+    def _look(self, model: str) -> Shelf:
+        return registry.look(self.database, self.models, model)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[MlflowClient]:
+        """MLflow's client while nobody else writes.
+
+        Raises:
+            StateError: Others write for long, or the database can not be written.
+        """
+        uri = tracking.uri_of(self.database.resolve())
+        try:
+            with tracking.only_setup(uri, _PATIENCE_SECONDS), tracking.told(self.database):
+                yield tracking.client(uri)
+        except Timeout as error:
+            message = f"another process has held {self.database} for {_PATIENCE_SECONDS:.0f} s"
+            raise StateError(
+                message, "wait for it to end, then run the same command again"
+            ) from error
+
+
+def _move(
+    client: MlflowClient,
+    model: str,
+    shelf: Shelf,
+    version: int,
+    reason: tuple[Literal["promote", "rollback"], str],
+) -> Move | None:
+    """Notes a move, then moves the alias; in this order, see `champions`."""
+    now = registry.champion(shelf.versions)
+    if now and now.version == version:
+        return None
+    when = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    move = Move(now.version if now else 0, version, *reason, when)
+    client.set_registered_model_tag(model, f"{MOVE}{shelf.notes + 1:06}", champions.note(move))
+    client.set_registered_model_alias(model, CHAMPION, str(version))
+    return move
+
+
+def _store(candidate: Candidate, path: Path, digest: str) -> None:
+    """The registry's copy of a bundle, complete with metrics and report, in one move."""
+    if (path / "model.json").exists() and _is_whole(path, digest):
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in bundle.FILES:
+        shutil.copy2(candidate.bundle / name, partial)
+    shutil.copy2(candidate.report, partial)
+    card = bundle.read(candidate.bundle).model_copy(update={"metrics": dict(candidate.metrics)})
+    bundle.write(partial, card)
+    partial.replace(path)
+
+
+def _is_whole(path: Path, digest: str) -> bool:
+    version = registry.Version(0, "", 0, str(path), champion=False, digest=digest)
+    return not registry.damage(version)
+
+
+def _renew(client: MlflowClient, candidate: Candidate, known: Version) -> None:
+    """What a known model has of its last judgement: whom it was measured against, and how well."""
+    before = {
+        TRAIN: known.train,
+        BASELINE: str(known.baseline),
+        **{f"{METRIC}{name}": repr(value) for name, value in known.metrics.items()},
+    }
+    for key, value in _tags(candidate).items():
+        if before.get(key) != value:
+            client.set_model_version_tag(candidate.model, str(known.version), key, value)
+
+
+def _tags(candidate: Candidate) -> dict[str, str]:
+    metrics = {f"{METRIC}{name}": repr(value) for name, value in candidate.metrics.items()}
+    return {TRAIN: candidate.train, BASELINE: str(candidate.baseline), **metrics}
+
+
+def _create(client: MlflowClient, candidate: Candidate, path: Path, digest: str) -> int:
+    """Makes a version, complete with its tags in one write; returns its number."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(candidate.model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    run = _track(client, candidate, digest)
+    source, tags = path.resolve().as_uri(), {**_tags(candidate), DIGEST: digest}
+    return int(client.create_model_version(candidate.model, source, run, tags=tags).version)
+
+
+def _track(client: MlflowClient, candidate: Candidate, digest: str) -> str:
+    """Completes the run that a model was trained in, or makes one; returns its id."""
+    from mlflow.entities import Metric, RunTag
+
+    from mlops_spec.spec import leaves
+
+    run = _trained_in(client, candidate, digest)
+    if run is None:
+        experiment = tracking.experiment(client, candidate.model)
+        run = client.create_run(experiment, tags={TRAIN: candidate.train})
+    run_id = str(run.info.run_id)
+    tracking.log_parameters(client, run, dict(leaves(bundle.read(candidate.bundle).spec)))
+    client.log_batch(
+        run_id,
+        metrics=[Metric(k, v, run.info.start_time, 0) for k, v in candidate.metrics.items()],
+        tags=[RunTag(DIGEST, digest)],
+    )
+    client.log_artifact(run_id, str(candidate.report))
+    if run.info.status != "FINISHED":
+        client.set_terminated(run_id)
+    return run_id
+
+
+def _trained_in(client: MlflowClient, candidate: Candidate, digest: str) -> Run | None:
+    """The last run of a training step that did not fail and did not bring forth another model.
+
+    The same step may have been performed more than once, with other weights each time.
+    """
+    everywhere = [one.experiment_id for one in client.search_experiments()]
+    wanted = f"tags.`{TRAIN}` = '{candidate.train}' AND attributes.status != 'FAILED'"
+    found = client.search_runs(everywhere, wanted)  # the last one first
+    return next((run for run in found if run.data.tags.get(DIGEST, digest) == digest), None)

@@ -1,0 +1,72 @@
+"""Registries for tests: what one suite asks of each implementation, and how the world meddles."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import small_bundle
+
+from mlops_spec import files, registry
+from mlops_spec.registering import LocalRegistry
+from mlops_spec.registry import Candidate
+
+DATABASE, MODELS = Path("state/mlflow.db"), Path("state/models")
+FIRST, SECOND = "1a" * 32, "2b" * 32
+
+
+def register(model, database=DATABASE):
+    """Registers a model and makes it champion, as the step does."""
+    place = LocalRegistry(database, MODELS)
+    made = place.register(model)
+    place.promote(model.model, made.version, "gate: better")
+    return registry.find(place.versions(model.model), made.version)
+
+
+def candidate(folder, train, baseline, scale, **more):
+    """A small judged model; another `scale` is another model."""
+    made = small_bundle.make(folder / "bundle", scale=scale)
+    files.write_text(folder / "report.html", f"<p>{train}</p>")
+    known = {"model": "digits", "metrics": {"accuracy": 0.75}, **more}
+    known["report"] = folder / "report.html"
+    return Candidate(train=train, baseline=baseline, bundle=made, **known)
+
+
+def mlflow_client(database=DATABASE):
+    from mlflow import MlflowClient  # by the one process that asks: it takes seconds
+
+    uri = f"sqlite:///{database.resolve()}"
+    return MlflowClient(uri, uri)
+
+
+@dataclass(frozen=True)
+class Local:
+    """The registry on this machine, in the working folder."""
+
+    def open(self):
+        return LocalRegistry(DATABASE, MODELS)
+
+    def move_by_hand(self, model, version):
+        """What a person does to the alias with the registry's own tools."""
+        mlflow_client().set_registered_model_alias(model, "champion", str(version))
+
+    def delete(self, model, version):
+        mlflow_client().delete_model_version(model, str(version))
+
+    def alias(self, model):
+        """The champion as the registry's own tools see it."""
+        found = mlflow_client().get_registered_model(model).aliases
+        return int(found.get("champion", 0))
+
+    def second_write(self):
+        """The write that moves the alias, in words that `interrupted` can be told."""
+        return "mlflow.MlflowClient.set_registered_model_alias"
+
+    def lose(self, version):
+        shutil.rmtree(version.path)
+
+    def change(self, version):
+        with Path(version.path, "model.onnx").open("ab") as file:
+            file.write(b"x")
+
+
+IMPLEMENTATIONS = {"local": Local()}
