@@ -144,7 +144,8 @@ def test_model_that_answers_otherwise_never_takes_over(serving) -> None:
     document = json.loads(card.read_text())
     import base64
 
-    golden = {"image": base64.b64encode(picture(200)).decode(), "scores": [0.1, 0.9]}
+    image = base64.b64encode(picture(200)).decode()
+    golden = {"image": image, "scores": [0.1, 0.9], "labels": ["dark"], "why": "mistake"}
     card.write_text(json.dumps({**document, "golden": [golden]}))
     deploy = project.path / "deployers" / "other.py"
     assert not deploy.exists()

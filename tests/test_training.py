@@ -87,7 +87,7 @@ def test_an_epoch_s_line_says_how_fast_and_how_long(quickstart: Project) -> None
     lines = [line for line in log.read_text().splitlines() if "val_accuracy" in line]
     number = r"\d+\.\d{4}"
     words = rf"val_accuracy {number}  val_loss {number}  train_loss {number}"
-    pattern = rf"epoch (\d+)/16  {words}  [1-9]\d* images/s  \d+ s left"
+    pattern = rf"epoch (\d+)/16  {words}  [1-9]\d* images/s  \d+ (s|min) left"
     assert [re.search(pattern, line)[1] for line in lines] == [str(i + 1) for i in range(16)]
 
 
