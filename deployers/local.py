@@ -50,6 +50,8 @@ def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
         "host": host,
         "port": port,
     }
+    if spec.lineage.trusted_key:
+        payload["trusted_key"] = spec.lineage.trusted_key
     served = facts.target["digest"]
     champion = next((v.digest for v in facts.versions if v.champion), None)
     drift = f"{host}:{port} serves another model" if served != champion else ""
