@@ -7,7 +7,6 @@ or checks a signature needs the package `cryptography`, an extra.
 from __future__ import annotations
 
 import base64
-import binascii
 import importlib.util
 import os
 import re
@@ -47,7 +46,7 @@ def _decoded(text: str) -> bytes:
     bare = text.strip().rstrip("=")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-    except (ValueError, binascii.Error):
+    except ValueError:
         return b""
 
 

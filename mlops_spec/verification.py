@@ -7,7 +7,6 @@ bundle that is not signed can be checked for accidents, not for forgery.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,12 +52,12 @@ def check(folder: Path, expected: Expected) -> Checked:
         content = lineage.content(folder / FILE)
         found = lineage.parsed(Lineage, content, folder / FILE)
     except FileNotFoundError:
-        return Checked(None, "", (f"it has no {FILE}: it was not registered, or before there was",))
+        return Checked(None, "", (f"it has no {FILE}: it is not registered, or since long",))
     except StateError as error:
-        return Checked(None, "", (error.message,))
+        return Checked(None, "", (_line(error.message),))
     signer, wrong = _signer(folder, content, expected.trusted_key)
     problems = (*wrong, *_identity(found, expected), *_files(folder, found), *_card(folder, found))
-    return Checked(found, signer, problems)
+    return Checked(found, signer, tuple(map(_line, problems)))
 
 
 def demand(folder: Path, expected: Expected) -> None:
@@ -70,8 +69,8 @@ def demand(folder: Path, expected: Expected) -> None:
     problems = check(folder, expected).problems
     if problems:
         message = "\n  ".join([f"{folder} is refused:", *problems])
-        again = f"delete {folder} and run the same command again to register it from its training"
-        raise StepError(message, f"{again}, signed by the key that lineage.trusted_key trusts")
+        cure = "move that folder away and run the command that trained it again, with the right"
+        raise StepError(message, f"{cure} lineage.sign_with: it is registered anew, not trained")
 
 
 def _signer(folder: Path, content: bytes, trusted: str) -> tuple[str, list[str]]:
@@ -98,7 +97,7 @@ def _signer(folder: Path, content: bytes, trusted: str) -> tuple[str, list[str]]
 def _bytes(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError(f"signature is no base64: {error}") from error
 
 
@@ -121,18 +120,18 @@ def _files(folder: Path, found: Lineage) -> Iterator[str]:
     for name, digest in sorted(found.files.items()):
         entry = entries.pop(name, None)
         if entry is None:
-            yield f"{_shown(name)} is gone"
+            yield f"{name} is gone"
         elif not entry.is_file(follow_symlinks=False):
-            yield f"{_shown(name)} is no plain file"
+            yield f"{name} is no plain file"
         elif files.sha256_file(folder / name) != digest:
-            yield f"{_shown(name)} was changed"
+            yield f"{name} was changed"
     for name in sorted(entries.keys() - {FILE, SIGNATURE}):
-        yield f"{_shown(name)} was added"
+        yield f"{name} was added"
 
 
-def _shown(name: str) -> str:
-    """A file's name, which may be anything, in one harmless line."""
-    return name if name.isprintable() else ascii(name)
+def _line(text: str) -> str:
+    """A problem in one harmless line: names of files and keys may be anything."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _card(folder: Path, found: Lineage) -> Iterator[str]:
