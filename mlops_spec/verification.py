@@ -52,7 +52,8 @@ def check(folder: Path, expected: Expected) -> Checked:
         content = lineage.content(folder / FILE)
         found = lineage.parsed(Lineage, content, folder / FILE)
     except FileNotFoundError:
-        return Checked(None, "", (f"it has no {FILE}: it is not registered, or since long",))
+        what = f"it has no {FILE}: it was registered by an older mlops_spec, or not at all"
+        return Checked(None, "", (what,))
     except StateError as error:
         return Checked(None, "", (_line(error.message),))
     signer, wrong = _signer(folder, content, expected.trusted_key)

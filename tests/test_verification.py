@@ -60,7 +60,7 @@ def test_whatever_was_added_is_seen(folder):
     (folder / "more").mkdir()
     (folder / "odd\x1b[2Jname").write_text("")
     added = [".hidden was added", "code.py was added", "more was added"]
-    assert problems(folder) == [*added, "'odd\\x1b[2Jname' was added"]
+    assert problems(folder) == [*added, "odd\\x1b[2Jname was added"]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -139,12 +139,17 @@ def test_a_signature_that_is_a_link_counts_for_nothing(folder):
     assert problems(folder) == ["lineage.sig.json is no plain file"]
 
 
+def test_a_lineage_can_not_move_the_cursor(folder):
+    lineages.changed(folder, **{"\x1b[2J\n": 1})
+    assert [text.isprintable() for text in problems(folder)] == [True]
+
+
 def test_without_a_lineage_nothing_is_known(folder):
     (folder / "lineage.json").write_text("{")
     assert "lineage.json is damaged" in problems(folder)[0]
     (folder / "lineage.json").unlink()
     assert problems(folder) == [
-        "it has no lineage.json: it was not registered, or before there was"
+        "it has no lineage.json: it was registered by an older mlops_spec, or not at all"
     ]
     shutil.rmtree(folder)
     assert problems(folder) == ["its folder is gone"]
