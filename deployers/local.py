@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mlops_spec.facts import Facts
     from mlops_spec.spec import Spec as WholeSpec
 
+VERIFIES = True  # what it deploys is signed by lineage.trusted_key
+
 
 class Spec(OpenSection):
     """Where the service listens."""

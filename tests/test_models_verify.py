@@ -99,17 +99,8 @@ def test_a_folder_is_verified_wherever_it_is_and_without_any_registry(say, tmp_p
 def test_a_registered_version_comes_before_a_folder_of_the_same_name(say, tmp_path):
     (tmp_path / "digits/2").mkdir(parents=True)
     assert str(bundle_of(2)) in say("verify", "digits/2")[1]
-    assert (
-        say("verify", "./digits/2")[:2]
-        == (
-            5,
-            "./digits/2 is not to be trusted:\n"
-            "  it has no lineage.json: it was registered by an older mlops_spec, or not at all\n".replace(
-                "./digits/2", "digits/2"
-            ),
-        )
-        or say("verify", "./digits/2")[0] == 5
-    )
+    code, out, _ = say("verify", "./digits/2")
+    assert (code, out.splitlines()[0]) == (5, "digits/2 is not to be trusted:")
 
 
 def test_a_signed_bundle_in_the_place_of_another_version_is_seen(say):
@@ -169,12 +160,11 @@ def test_without_the_package_a_signed_version_is_shown_but_not_verified(say, mon
 def test_a_version_is_shown_with_its_lineage(say):
     code, out, _ = say("digits/2")
     assert code == 0
-    (part,) = [p for p in out.split("\nlineage\n")[1:]]
-    lines = [line.split(maxsplit=1) for line in part.splitlines()[:4]]
-    assert lines[0] == ["signed", f"by     {lineages.public()}"]
-    assert lines[1] == ["gate", "better"]
-    assert part.splitlines()[2].endswith("1 modules")
-    assert part.splitlines()[3] == "  started from  chance"
+    lines = out.split("\nlineage\n")[1].splitlines()
+    assert lines[0] == f"  signed by     {lineages.public()}"
+    assert lines[1] == "  gate          better"
+    assert lines[2].endswith(", 1 modules")
+    assert lines[3] == "  started from  chance"
     assert "signed by     nobody" in say("digits/1")[1]
     assert max(map(len, out.splitlines())) <= 80
 
