@@ -88,7 +88,8 @@ def _make_key(words: Sequence[str], style: Style) -> ExitCode:
     if len(words) != 1:
         raise _wrong(_KEY, "takes the file for the private key: models key FILE")
     public = signing.make(Path(words[0]))
-    _print([{"private": words[0], "public_key": public}], model_view.key(words[0], public), style)
+    lines = [public] if style.quiet else model_view.key(words[0], public)
+    _print([{"private": words[0], "public_key": public}], lines, style)
     return ExitCode.DONE
 
 

@@ -1,6 +1,7 @@
 """`models verify`, `models key` and the lineage in `models NAME/VERSION`, as people meet them."""
 
 import json
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -210,6 +211,7 @@ def test_a_pair_of_keys_is_made_and_the_private_one_not_shown(say, tmp_path):
     assert not any(line in out for line in secret.splitlines()[1:-1])
     public = out.splitlines()[1].removeprefix("public key: ")
     assert json.loads(say("key", "other.pem", "--json")[1])["private"] == "other.pem"
+    assert re.fullmatch(r"[\w+/]{43}\n", say("key", "third.pem", "-q")[1])
     assert say("verify", "digits/1", f"lineage.trusted_key={public}")[0] == 5  # it is one
     code, _, err = say("key", "signing.pem")
     assert (code, path.read_text()) == (1, secret)
