@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -142,21 +141,21 @@ def test_what_a_lineage_can_not_say_is_refused(change, what, folder):
     assert what in caught.value.message
 
 
-def test_what_is_no_plain_file_or_huge_is_not_read(tmp_path):
+def test_what_is_no_plain_file_or_huge_is_not_read(folder, tmp_path):
     path = tmp_path / "lineage.json"
     with path.open("wb") as file:
         file.truncate(5 * 2**20)
     with pytest.raises(StateError, match="5242880 bytes; it has 4194304 at most"):
         lineage.read(path)
     path.unlink()
-    path.symlink_to("/dev/zero")
+    path.symlink_to(folder / "lineage.json")
     with pytest.raises(StateError, match="no plain file"):
         lineage.read(path)
     path.unlink()
-    os.mkfifo(path)  # nobody would ever write into it
+    path.mkdir()
     with pytest.raises(StateError, match="no plain file"):
         lineage.read(path)
-    path.unlink()
+    path.rmdir()
     with pytest.raises(FileNotFoundError):
         lineage.read(path)
 
