@@ -119,6 +119,8 @@ def _bundle(spec: Spec, word: str) -> tuple[Path, Expected]:
         place = place_of(spec.workspace)
         if name in place.names() or not Path(word).is_dir():
             version = _version(place, word)
+            if not version.path:
+                raise _wrong(word, registry.damage(version))
             return Path(version.path), Expected(model=name, digest=version.digest)
     if not Path(word).is_dir():
         raise _wrong(word, "no such folder; a registered model is NAME/VERSION")
@@ -194,6 +196,8 @@ def _inspected(word: str, version: Version) -> Document:
 
 def _lineage(model: str, version: Version) -> Document:
     """Where a version comes from, who signed that, and what is wrong with it."""
+    if not version.path:
+        return {"lineage": None, "signed_by": None, "lineage_problems": [registry.damage(version)]}
     expected = Expected(model=model, digest=version.digest)
     try:
         found = verification.check(Path(version.path), expected)

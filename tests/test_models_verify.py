@@ -112,6 +112,15 @@ def test_a_signed_bundle_in_the_place_of_another_version_is_seen(say):
     assert "it is another model than the version that was registered" in out
 
 
+def test_a_version_of_other_origin_is_not_looked_for_in_the_working_folder(say, tmp_path):
+    shutil.copytree(bundle_of(2), tmp_path, dirs_exist_ok=True)
+    registries.mlflow_client().create_model_version("digits", "elsewhere")
+    code, out, err = say("verify", "digits/3")
+    assert (code, out) == (2, "")
+    assert "it was not registered from here" in err
+    assert "unknown  it was not registered from here" in say("digits/3")[1]
+
+
 def test_a_verification_for_machines(say):
     code, out, _ = say("verify", "digits/2", TRUST, "--json")
     found = json.loads(out)
