@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mlops_spec.facts import Facts
     from mlops_spec.spec import Spec as WholeSpec
 
+VERIFIES = True  # what it deploys is signed by lineage.trusted_key
+
 
 class Spec(OpenSection):
     """Where the service listens."""
@@ -50,6 +52,8 @@ def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
         "host": host,
         "port": port,
     }
+    if spec.lineage.trusted_key:
+        payload["trusted_key"] = spec.lineage.trusted_key
     served = facts.target["digest"]
     champion = next((v.digest for v in facts.versions if v.champion), None)
     drift = f"{host}:{port} serves another model" if served != champion else ""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
-from mlops_spec import conf_files, store
+from mlops_spec import conf_files, signing, store
 from mlops_spec.compose import Composer
 from mlops_spec.errors import ExitCode, MlopsError
 from mlops_spec.origins import display
@@ -137,6 +137,10 @@ def _spec(spec: Spec) -> Iterator[Finding]:
     for name in names:
         cure = "" if name in os.environ else f"set the environment variable {name}"
         yield Finding("secret", f"{name} is {'not ' if cure else ''}set", cure)
+    if spec.lineage.sign_with or spec.lineage.trusted_key:
+        here = signing.is_installed()
+        what = f"cryptography, for signatures, is {'' if here else 'not '}installed"
+        yield Finding("signing", what, "" if here else signing.INSTALL)
     if spec.compute.accelerator in ("cuda", "mps"):
         yield _accelerator(spec.compute.accelerator)
 

@@ -141,7 +141,7 @@ def init(options: Options) -> ExitCode:
 
 
 def models(options: Options) -> ExitCode:
-    """Lists registered models; NAME its versions, NAME/1 one; `compare NAME/1 NAME/2` two."""
+    """Lists registered models, shows NAME or NAME/1; `compare`, `verify` them; `key` makes one."""
     from mlops_spec import models as registered
 
     composer = _composer()

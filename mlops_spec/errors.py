@@ -38,7 +38,8 @@ EXIT_MEANINGS = {
     ExitCode.BAD_SPEC: "bad spec or command line; nothing was started",
     ExitCode.REFUSED: "the gate said no; the champion stays",
     ExitCode.DIFFERENT: "`check` or `--check` found a difference",
-    ExitCode.STEP_FAILED: "a step failed; the same command continues from there",
+    ExitCode.STEP_FAILED: "a step failed, and the same command continues from there;"
+    " or `models verify` found a problem",
     ExitCode.INTERRUPTED: "interrupted; the same command continues from there",
 }
 

@@ -169,6 +169,7 @@ def version(document: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _section("tags", document["tags"], style)
     if card:
         spec = {key: yaml_text(value) for key, value in leaves(card["spec"])}
+        yield from _section("lineage", _of_lineage(document), style)
         yield from _section("spec", spec, style)
         yield from _section("libraries", card["versions"], style)
 
@@ -188,6 +189,45 @@ def _of_card(card: Mapping[str, Any]) -> dict[str, str]:
         "labels": f"{len(labels)}: {', '.join(labels[:_LABELS])}{more}",
         "input": f"{how['channels']} x {how['input_size']} x {how['input_size']}",
     }
+
+
+def _of_lineage(document: Mapping[str, Any]) -> dict[str, str]:
+    said, problems = document["lineage"], document["lineage_problems"]
+    if said is None:
+        return {"unknown": "; ".join(problems)}
+    parents = said["parents"]
+    weights = parents["weights"]
+    facts = {
+        "signed by": document["signed_by"] or "nobody",
+        "gate": said["gate"]["reason"],
+        "code": f"{said['code']['digest'][:_LONG]}, {len(said['code']['modules'])} modules",
+        "started from": weights["source"] if weights else "chance",
+    }
+    return {**facts, "problems": "; ".join(problems)} if problems else facts
+
+
+def verified(document: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """What became of checking a bundle, a line a problem."""
+    where, signer = document["bundle"], document["signed_by"]
+    if document["problems"]:
+        yield style.paint(f"{where} is not to be trusted:", "red")
+        yield from (f"  {problem}" for problem in document["problems"])
+        return
+    said = document["lineage"]
+    yield style.paint(f"{where} is what was registered", "green")
+    yield f"  as {said['model']}, {said['registered']}, {len(said['files'])} files"
+    if signer is None:
+        yield "  not signed: accidents would be seen, forgery would not"
+    elif document["trusted_key"]:
+        yield f"  signed by {signer}, which is lineage.trusted_key"
+    else:
+        yield f"  signed by {signer}; whether that is to be trusted, lineage.trusted_key says"
+
+
+def key(path: str, public: str) -> Iterator[str]:
+    """Where a new private key is, and the public key to give away."""
+    yield f"private key: {path}, for you alone: it goes into the environment, not into YAML"
+    yield f"public key: {public}"
 
 
 def _section(title: str, values: Mapping[str, str], style: Style) -> Iterator[str]:

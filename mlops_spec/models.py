@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import card as cards
-from mlops_spec import model_view, registering, registry
+from mlops_spec import model_view, registering, registry, signing, verification
 from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, StateError, suggest
 from mlops_spec.facts import MODELS
 from mlops_spec.origins import COMMAND_LINE
 from mlops_spec.spec import LocalWorkspace, leaves
+from mlops_spec.verification import Expected
 from mlops_spec.view import echo
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-_COMPARE = "compare"
+_COMPARE, _VERIFY, _KEY = "compare", "verify", "key"
 
 
 def place_of(workspace: WorkspaceSpec) -> Registry:
@@ -45,12 +46,17 @@ def show(spec: Spec, words: Sequence[str], style: Style) -> ExitCode:
 
     Args:
         spec: Its workspace is where they are registered.
-        words: Nothing, `NAME`, `NAME/VERSION`, or `compare` and two of the latter.
+        words: Nothing, `NAME`, `NAME/VERSION`, `compare` and two of the latter, `verify` and one of
+            them or a folder, or `key` and a file.
         style: How to print.
 
     Raises:
         SpecError: The words name nothing that is there.
     """
+    if words[:1] == [_KEY]:
+        return _make_key(words[1:], style)
+    if words[:1] == [_VERIFY]:
+        return _verify(spec, words[1:], style)
     place = place_of(spec.workspace)
     if not words:
         models = [_summary(place, name) for name in place.names()]
@@ -75,6 +81,50 @@ def _show_comparison(place: Registry, words: Sequence[str], style: Style) -> Non
         raise _wrong(_COMPARE, what)
     document = _comparison(words, [_version(place, word) for word in words])
     _print([document], model_view.comparison(document, style), style)
+
+
+def _make_key(words: Sequence[str], style: Style) -> ExitCode:
+    """Makes a pair of keys and prints the public one; nobody sees the other."""
+    if len(words) != 1:
+        raise _wrong(_KEY, "takes the file for the private key: models key FILE")
+    public = signing.make(Path(words[0]))
+    lines = [public] if style.quiet else model_view.key(words[0], public)
+    _print([{"private": words[0], "public_key": public}], lines, style)
+    return ExitCode.DONE
+
+
+def _verify(spec: Spec, words: Sequence[str], style: Style) -> ExitCode:
+    """Says whether a bundle is what was registered, and who signed that; a line a problem."""
+    if len(words) != 1:
+        raise _wrong(_VERIFY, "takes one bundle: models verify FOLDER or NAME/VERSION")
+    trusted = spec.lineage.trusted_key
+    folder, expected = _bundle(spec, words[0])
+    found = verification.check(folder, replace(expected, trusted_key=trusted))
+    document = {
+        "bundle": str(folder),
+        "intact": not found.problems,
+        "signed_by": found.signer or None,
+        "trusted_key": signing.text_of(signing.public_key(trusted)) if trusted else None,
+        "problems": list(found.problems),
+        "lineage": found.lineage.model_dump(mode="json") if found.lineage else None,
+    }
+    _print([document], model_view.verified(document, style), style)
+    return ExitCode.STEP_FAILED if found.problems else ExitCode.DONE
+
+
+def _bundle(spec: Spec, word: str) -> tuple[Path, Expected]:
+    """The folder that a word names, and what should be in it: a version, or any folder."""
+    name, _, number = word.partition("/")
+    if number.isdecimal() and isinstance(spec.workspace, LocalWorkspace):
+        place = place_of(spec.workspace)
+        if name in place.names() or not Path(word).is_dir():
+            version = _version(place, word)
+            if not version.path:
+                raise _wrong(word, registry.damage(version))
+            return Path(version.path), Expected(model=name, digest=version.digest)
+    if not Path(word).is_dir():
+        raise _wrong(word, "no such folder; a registered model is NAME/VERSION")
+    return Path(word), Expected()
 
 
 def _print(documents: Iterable[Document], lines: Iterable[str], style: Style) -> None:
@@ -141,7 +191,24 @@ def _inspected(word: str, version: Version) -> Document:
     """All about a version, with the card of its bundle but for the golden inputs."""
     card = _card(version)
     model = word.partition("/")[0]
-    return {"model": model, **_document(version), "card": card}
+    return {"model": model, **_document(version), "card": card, **_lineage(model, version)}
+
+
+def _lineage(model: str, version: Version) -> Document:
+    """Where a version comes from, who signed that, and what is wrong with it."""
+    if not version.path:
+        return {"lineage": None, "signed_by": None, "lineage_problems": [registry.damage(version)]}
+    expected = Expected(model=model, digest=version.digest)
+    try:
+        found = verification.check(Path(version.path), expected)
+    except MlopsError as error:  # nothing here can check its signature
+        found = verification.Checked(None, "", (f"{error.message}: {error.cure}",))
+    said = found.lineage.model_dump(mode="json") if found.lineage else None
+    return {
+        "lineage": said,
+        "signed_by": found.signer or None,
+        "lineage_problems": list(found.problems),
+    }
 
 
 def _card(version: Version) -> Document | None:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_spec import signing
 from mlops_spec.origins import where_is
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ _OPTIONS = {  # what another value of an option of a step's command means
     "train": "it is another model",
     "benchmark": "there is another benchmark, or none",
     **dict.fromkeys(("champion", "bundle", "baseline"), _RIVAL),
+}
+
+_ORIGIN = "spec.lineage"  # of a model: never new without what the command line says
+_SETTINGS = {  # where a part of a request is in the spec, if it is called otherwise there
+    f"environment.{signing.VARIABLE}": "lineage.sign_with",
+    "trusted_key": "lineage.trusted_key",
 }
 
 
@@ -56,7 +63,8 @@ def changes(
         origins: Where each key was written.
         images: What is new among the images, if that is known.
     """
-    told = (_told(change, origins) for change in _changes(before, after))
+    found = (one for one in _changes(before, after) if not one.key.startswith(_ORIGIN))
+    told = (_told(change, origins) for change in found)
     named = f"{_IMAGES}: {images}" if images else _IMAGES
     return list(dict.fromkeys(named if text == _IMAGES else text for text in told))
 
@@ -84,6 +92,7 @@ def _told(change: _Change, origins: Origins) -> str:
     key = change.key.removeprefix("spec.").removeprefix("whole.")
     if change.key.startswith("environment"):
         key = f"compute.{key}"
+    key = _SETTINGS.get(change.key, key)
     where = where_is(origins, key)
     told = f"{key} {_text(change.before)} -> {_text(change.after)}"
     return told + (f", {where}" if where else "")

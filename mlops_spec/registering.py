@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
-from mlops_spec import bundle, champions, registry, tracking
+from mlops_spec import bundle, champions, lineage, registry, tracking
 from mlops_spec.champions import Move
 from mlops_spec.errors import StateError
 from mlops_spec.registry import BASELINE, CHAMPION, DIGEST, METRIC, MOVE, TRAIN
@@ -57,7 +57,7 @@ class LocalRegistry:
         with self._writing() as client:
             digest = bundle.digest(candidate.bundle)
             path = registry.home_of(self.models / candidate.model, digest)
-            _store(candidate, path, digest)
+            _store(candidate, path)
             known = next((v for v in self.versions(candidate.model) if v.digest == digest), None)
             if known:
                 _renew(client, candidate, known)
@@ -125,12 +125,12 @@ def _move(
     return move
 
 
-def _store(candidate: Candidate, path: Path, digest: str) -> None:
-    """The registry's copy of a bundle, complete with metrics and report, in one move."""
-    if (path / "model.json").exists() and _is_whole(path, digest):
-        return
-    shutil.rmtree(path, ignore_errors=True)
-    partial = path.with_name(f".{path.name}.partial")
+def _store(candidate: Candidate, path: Path) -> None:
+    """The registry's copy of a bundle, complete with metrics, report and lineage, put in place.
+
+    It is made anew each time, of nothing that lay there: its lineage vouches for all of it.
+    """
+    partial, before = (path.with_name(f".{path.name}.{word}") for word in ("partial", "before"))
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name in bundle.FILES:
@@ -138,12 +138,13 @@ def _store(candidate: Candidate, path: Path, digest: str) -> None:
     shutil.copy2(candidate.report, partial)
     card = bundle.read(candidate.bundle).model_copy(update={"metrics": dict(candidate.metrics)})
     bundle.write(partial, card)
+    made = lineage.make(partial, candidate.model, candidate.train, candidate.known)
+    lineage.write(partial, made, candidate.known.key)
+    shutil.rmtree(before, ignore_errors=True)
+    if path.exists():
+        path.replace(before)
     partial.replace(path)
-
-
-def _is_whole(path: Path, digest: str) -> bool:
-    version = registry.Version(0, "", 0, str(path), champion=False, digest=digest)
-    return not registry.damage(version)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _renew(client: MlflowClient, candidate: Candidate, known: Version) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mlops_spec.champions import Move
+    from mlops_spec.lineage import Known
 
 CHAMPION = "champion"  # alias of the version that is deployed and has to be beaten
 OURS = "mlops_spec."  # how the tags begin that this program writes
@@ -59,6 +60,7 @@ class Candidate:
     bundle: Path
     report: Path
     metrics: Mapping[str, float]
+    known: Known
 
 
 class Registry(Protocol):

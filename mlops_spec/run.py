@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from mlops_spec import actions, facts, files, store
-from mlops_spec.errors import ExitCode, MlopsError, from_os_error
+from mlops_spec import actions, facts, files, secrets, signing, store
+from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, from_os_error
 from mlops_spec.facts import Facts, Record
 from mlops_spec.origins import where_is
 from mlops_spec.plan import Plan, Planned, plan
@@ -86,6 +86,7 @@ def execute(composition: Composition, spec: Spec, view: View) -> ExitCode:
     with store.only_run(spec.name):
         now = read_facts(spec)
         todo = plan(spec, now, composition.origins)
+        _check_signing(todo, spec, composition.origins)
         run_dir = _open_run(todo, spec, now, composition) if todo.to_run else None
         with ExitStack() as stack:
             stack.callback(view.stop)
@@ -97,6 +98,22 @@ def execute(composition: Composition, spec: Spec, view: View) -> ExitCode:
         code = _exit_code(results)
         view.closed(code, run_dir)
         return code
+
+
+def _check_signing(todo: Plan, spec: Spec, origins: Origins) -> None:
+    """Refuses before any work what its last step would fail for.
+
+    Raises:
+        SpecError: The model is to be signed, and that can not be done here.
+    """
+    if not any(planned.step.id == "register" for planned in todo.to_run):
+        return
+    key, wrong = "lineage.sign_with", secrets.unset(spec.lineage.sign_with)
+    what = f"the secret {wrong[0]} is not set: set it in the environment" if wrong else ""
+    if spec.lineage.sign_with and not signing.is_installed():
+        what = f"signatures need the package cryptography: {signing.INSTALL}"
+    if what:
+        raise SpecError([Problem(where_is(origins, key), key, what)])
 
 
 def _open_run(todo: Plan, spec: Spec, now: Facts, composition: Composition) -> Path:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from mlops_spec.origins import Origins
 
-_REFERENCE = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_-]*)\}")
+REFERENCE = r"\$\{secret:([A-Za-z_][A-Za-z0-9_-]*)\}"
+_REFERENCE = re.compile(REFERENCE)
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:password|passwd|pwd|passphrase|secret|token|sas|credential|connection_?string"
-    r"|(?:api|access|account|storage|training|prediction|subscription|shared|private)_?key)s?$"
+    r"|sign_with|(?:api|access|account|storage|training|prediction|subscription|shared|private)_?key)s?$"
 )
 
 
@@ -80,6 +81,11 @@ def resolve(variables: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
         return os.environ[name]
 
     return {name: _REFERENCE.sub(value_of, text) for name, text in variables.items()}, used
+
+
+def unset(text: str) -> list[str]:
+    """The secrets that a text names and the environment does not have."""
+    return [name for name in _REFERENCE.findall(text) if not os.environ.get(name)]
 
 
 def mask(text: str, values: Iterable[str]) -> str:

@@ -9,14 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny
 
-from mlops_spec import files, kinds
+from mlops_spec import files, kinds, secrets, signing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -213,6 +208,19 @@ class AzureWorkspace(Section):
 WorkspaceSpec = Annotated[LocalWorkspace | AzureWorkspace, Field(discriminator="kind")]
 
 
+def _public(value: str) -> str:
+    if value:
+        signing.public_key(value)
+    return value
+
+
+class LineageSpec(Section):
+    """Who vouches for registered models, and whose word a deployment takes."""
+
+    sign_with: Annotated[str, Field(pattern=rf"^({secrets.REFERENCE})?$")]  # empty: nobody signs
+    trusted_key: Annotated[str, AfterValidator(_public)]  # empty: an unsigned model will do
+
+
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$")]
 
 
@@ -231,6 +239,7 @@ class Spec(Section):
     target: SerializeAsAny[OpenSection]
     frontend: SerializeAsAny[OpenSection]
     workspace: WorkspaceSpec
+    lineage: LineageSpec
 
 
 class StepEvaluation(Section):
@@ -264,6 +273,7 @@ class StepSpec(Section):
     evaluation: StepEvaluation | None = None
     benchmark: SerializeAsAny[OpenSection] | None = None
     compute: StepCompute | None = None
+    lineage: dict[str, Any] | None = None  # origin of a model: facts, not settings
     whole: dict[str, Any] | None = None  # what a report shows, read by nobody else
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import files, kinds, registry, tracking
+from mlops_spec import files, kinds, registry, signing, tracking
 from mlops_spec.errors import StateError
 from mlops_spec.facts import MODELS
 from mlops_spec.spec import LocalWorkspace
@@ -222,4 +222,18 @@ def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> St
         drift = "its bundle is gone"
     more = {"needs": ("train", "evaluate", "gate"), "beside": ("report",)}
     code = ("mlops_spec.registering",)
-    return local(spec, "register", arguments, {}, code=code, drift=drift, **more)
+    part = {"lineage": _origin(spec, facts, rival)}
+    step = local(spec, "register", arguments, part, code=code, drift=drift, **more)
+    if spec.lineage.sign_with:
+        own = {signing.VARIABLE: spec.lineage.sign_with}
+        step.payload["environment"] = {**spec.compute.environment, **own}
+    return step
+
+
+def _origin(spec: Spec, facts: Facts, rival: Version | None) -> dict[str, Any]:
+    """What a lineage has to be told: the code that trains, and the models before this one."""
+    champion = {"version": rival.version, "digest": rival.digest} if rival else None
+    digest = facts.weights.digest if facts.weights else ""
+    weights = {"source": spec.model.weights, "digest": digest}
+    parents = {"champion": champion, "weights": None if spec.model.weights == "none" else weights}
+    return {"code": facts.code[f"trainers.{spec.training.kind}"], "parents": parents}

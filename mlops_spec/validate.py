@@ -181,6 +181,10 @@ def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:
         yield Problem(where_is(origins, "workspace.kind"), "workspace.kind", what)
     if isinstance(spec.compute, AzuremlCompute):
         yield from _of_a_cluster(spec.compute, origins)
+    target = kinds.load("target", spec.target.kind)
+    if spec.lineage.trusted_key and hasattr(target, "steps") and not hasattr(target, "VERIFIES"):
+        key, what = "lineage.trusted_key", f"target.kind={spec.target.kind} checks no signature"
+        yield Problem(where_is(origins, key), key, what)
     for group in kinds.GROUPS:
         module = kinds.load(group, getattr(spec, group).kind)
         for key, message in getattr(module, "contradictions", lambda _: ())(spec):

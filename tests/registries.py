@@ -6,7 +6,7 @@ from pathlib import Path
 
 import small_bundle
 
-from mlops_spec import files, registry
+from mlops_spec import files, lineage, registry
 from mlops_spec.registering import LocalRegistry
 from mlops_spec.registry import Candidate
 
@@ -28,7 +28,17 @@ def candidate(folder, train, baseline, scale, **more):
     files.write_text(folder / "report.html", f"<p>{train}</p>")
     known = {"model": "digits", "metrics": {"accuracy": 0.75}, **more}
     known["report"] = folder / "report.html"
+    known.setdefault("known", origin(baseline))
     return Candidate(train=train, baseline=baseline, bundle=made, **known)
+
+
+def origin(baseline=0, key=None, weights=None):
+    """What the step that registers knows of a model beside its bundle."""
+    champion = {"version": baseline, "digest": "c4" * 32} if baseline else None
+    parents = {"champion": champion, "weights": weights}
+    said = {"code": {"trainers.transfer": "7d" * 32}, "parents": parents}
+    verdict = lineage.Verdict(verdict="promote", reason="better")
+    return lineage.Known(lineage.Origin.model_validate(said), verdict, key)
 
 
 def mlflow_client(database=DATABASE):

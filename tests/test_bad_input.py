@@ -144,6 +144,7 @@ def test_all_unreadable_words_are_said_at_once(capsys):
 
 TOKEN = "ghp_" + "a1B2" * 9
 KEY = "AccountName=a;AccountKey=aGVsbG8aGVsbG8=="
+SEED = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U"  # 32 bytes in base64
 ENVIRONMENT = "compute.environment"
 
 
@@ -183,6 +184,19 @@ SECRETS = {
     "as a kind": ({}, [QUICK, f"target.kind={TOKEN}"], TOKEN, "target.kind"),
     "as a kind of the engine's": ({}, [QUICK, f"compute.kind={TOKEN}"], TOKEN, "compute.kind"),
     "as a folder": ({}, ["name=x", "data=folder", f"data.root={TOKEN}"], TOKEN, "data.root"),
+    "a key to sign with": ({}, [QUICK, f"lineage.sign_with={SEED}"], SEED, "lineage.sign_with"),
+    "a key to sign with in YAML": (
+        experiment(f"lineage:\n  sign_with: {SEED}="),
+        [MINE],
+        SEED,
+        "lineage.sign_with",
+    ),
+    "a private key for a public one": (
+        experiment("lineage: {trusted_key: '-----BEGIN PRIVATE KEY----- hunter2'}"),
+        [MINE],
+        "hunter2",
+        "lineage.trusted_key",
+    ),
     "in a sweep": (
         {},
         ["-m", QUICK, f"+{ENVIRONMENT}.TOKEN=hunter2,{TOKEN}", "seed=1,b"],

@@ -148,6 +148,17 @@ def test_check_finds_what_is_not_ready(project: Project, monkeypatch) -> None:
     assert bad["cure"] == "set the environment variable TOY_TOKEN"
 
 
+def test_check_tells_whether_signatures_can_be_made(project: Project, monkeypatch) -> None:
+    monkeypatch.setenv("SIGNING_KEY", "any")
+    words = ["check", *KINDS, "lineage.sign_with=${secret:SIGNING_KEY}"]
+    assert "cryptography, for signatures, is installed" in project.call(*words).stdout
+    assert "cryptography" not in project.call("check", *KINDS).stdout
+    monkeypatch.setattr("mlops_spec.signing.is_installed", lambda: False)
+    answer = project.call(*words)
+    assert answer.returncode == 4
+    assert "pip install 'mlops_spec[signing]'" in answer.stdout
+
+
 def test_check_tells_of_a_bad_spec_and_missing_accelerator(project: Project) -> None:
     answer = project.call("check", *KINDS, "training.round=1")
     assert answer.returncode == 4

@@ -86,6 +86,11 @@ IMPOSSIBLE = {
             (at("workspace/azure", "kind"), "workspace.kind", "mlops_spec render"),
         ],
     ),
+    "a trusted key that is none": (
+        experiment("lineage:\n  trusted_key: abc"),
+        [MINE],
+        [(f"{FILE}:4", "lineage.trusted_key", "base64 of its 32 bytes, or PEM, got 'abc'")],
+    ),
     "a sweep of it": (
         {},
         ["-m", QUICK, "workspace=azure", CLOUD[2], "seed=1,2"],

@@ -1,5 +1,6 @@
 """The documentation is true: its commands run, and nothing that exists is missing from it."""
 
+import os
 import re
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import pytest
 import small_bundle
 from PIL import Image
 
-from mlops_spec import bundle, card, cli, errors, kinds
+from mlops_spec import bundle, card, cli, errors, kinds, lineage
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -70,6 +71,12 @@ def test_the_bundle_s_example_answers_as_the_bundle_does(tmp_path, monkeypatch) 
     np.testing.assert_allclose([*found["answer"].values()], expected)
 
 
+def test_every_field_of_a_lineage_is_documented() -> None:
+    page = (ROOT / "docs" / "lineage.md").read_text("utf-8")
+    for name in lineage.Lineage.model_fields:
+        assert f"`{name}`" in page
+
+
 def test_every_field_of_the_card_is_documented() -> None:
     page = (ROOT / "docs" / "bundle.md").read_text("utf-8")
     for part in (card.Card, card.Golden):
@@ -79,13 +86,24 @@ def test_every_field_of_the_card_is_documented() -> None:
         assert f"| `preprocessing.{name}`" in page
 
 
+def values(command: str, folder: Path, exported: dict[str, str]) -> dict[str, str]:
+    """What an `export` makes of a variable, by the shell."""
+    (name,) = re.findall(r"export (\w+)=", command)
+    script, known = f'{command} && printf %s "${name}"', {**os.environ, **exported}
+    return {name: subprocess.check_output(["sh", "-c", script], cwd=folder, env=known, text=True)}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # it trains several times
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_of_a_page_run_in_order(page: Path, tmp_path) -> None:
-    folder = tmp_path
+    folder, exported = tmp_path, {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for command in commands(page):
         words = shlex.split(command)
+        if words[0] == "export":
+            exported.update(values(command, folder, exported))
+            continue
+        words = [re.sub(r"\$(\w+)", lambda found: exported[found[1]], word) for word in words]
         if words[0] == "make":
             continue  # continuous integration runs these two themselves
         if words[0] == "cd":
@@ -97,7 +115,12 @@ def test_commands_of_a_page_run_in_order(page: Path, tmp_path) -> None:
             words = [word.replace("path/to/photos", str(PHOTOS)) for word in words]
         assert words[0] == "python"
         done = subprocess.run(
-            [sys.executable, *words[1:]], cwd=folder, capture_output=True, text=True, check=False
+            [sys.executable, *words[1:]],
+            cwd=folder,
+            env={**os.environ, **exported},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         refused = "the gate said no" in done.stdout or "refused" in done.stdout
         assert done.returncode == (3 if refused else 0), f"{command}\n{done.stdout}\n{done.stderr}"

@@ -78,6 +78,7 @@ def test_the_folders_are_not_empty():
         "name",
         "registered_model",
         "seed",
+        "lineage",
     }
     assert EXPERIMENTS
     assert {group for group, _ in KINDS} == kinds.GROUPS.keys() == PROTOCOLS.keys()

@@ -26,10 +26,12 @@ from mlops_spec import (
     files,
     gate,
     kinds,
+    lineage,
     manifest,
     pretrained,
     registering,
     registry,
+    signing,
     sources,
 )
 from mlops_spec.errors import MlopsError, StepError, from_os_error
@@ -148,12 +150,16 @@ def report(spec: StepSpec, args: argparse.Namespace) -> Summary:
     return Summary("report.html, model_card.md")
 
 
-def register(_spec: StepSpec, args: argparse.Namespace) -> Summary:
+def register(spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Registers a promoted model and makes it champion, unless a person went back from it."""
+    key = signing.from_environment()
     place = registering.LocalRegistry(args.database, args.models)
     if args.keep:
         return _keep(place, args, args.keep)
     metrics = files.read_json(args.evaluation / "metrics.json")["metrics"]
+    said = files.read_json(args.gate / "verdict.json")
+    verdict = lineage.Verdict(verdict=said["verdict"], reason=said["reason"])
+    origin = lineage.Origin.model_validate(spec.lineage)
     candidate = registry.Candidate(
         model=args.model,
         train=args.train,
@@ -161,15 +167,16 @@ def register(_spec: StepSpec, args: argparse.Namespace) -> Summary:
         bundle=args.bundle,
         report=args.report / "report.html",
         metrics=metrics,
+        known=lineage.Known(origin, verdict, key),
     )
     made = place.register(candidate)
     if made.rolled_back:  # the same model again, by another training
         now = registry.champion(place.versions(args.model))
         return _keep(place, args, now.version if now else 0)
-    reason = files.read_json(args.gate / "verdict.json")["reason"]
-    place.promote(args.model, made.version, f"gate: {reason}")
+    place.promote(args.model, made.version, f"gate: {verdict.reason}")
     _note_version(args, made)
-    return Summary(f"{args.model} version {made.version} is champion")
+    signed = f", signed by {signing.text_of(signing.public_of(key))}" if key else ""
+    return Summary(f"{args.model} version {made.version} is champion{signed}")
 
 
 def _attention(kind: str, bundle: Path) -> Attention | None:
@@ -189,7 +196,8 @@ def _keep(place: registry.Registry, args: argparse.Namespace, number: int) -> Su
 
 def _note_version(args: argparse.Namespace, version: registry.Version) -> None:
     """What is to be served."""
-    document = {"model": args.model, "version": version.version, "path": version.path}
+    names = ("version", "path", "digest")
+    document = {"model": args.model, **{name: getattr(version, name) for name in names}}
     files.write_json(args.out / "version.json", document)
 
 

@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import bundle, files
+from mlops_spec import bundle, files, verification
 from mlops_spec.actions import Context, Outcome
 from mlops_spec.errors import StepError
+from mlops_spec.verification import Expected
 
 if TYPE_CHECKING:
     from mlops_spec.steps import Step
@@ -30,10 +31,16 @@ def start(step: Step, context: Context) -> Outcome:
     """Starts the service; the one before serves until the new one has passed its checks.
 
     Raises:
-        StepError: It does not start, answers otherwise than recorded, or the address is taken.
+        StepError: The bundle is not one that the spec trusts; the service does not start or answers
+            otherwise than recorded; the address is taken.
     """
     host, port = step.payload["host"], step.payload["port"]
-    path = Path(files.read_json(context.inputs["register"] / "version.json")["path"])
+    version = files.read_json(context.inputs["register"] / "version.json")
+    path = Path(version["path"])
+    trusted = step.payload.get("trusted_key")
+    if trusted:
+        expected = Expected(trusted, version["model"], version["digest"])
+        verification.demand(path, expected)
     log = context.folder / "log.txt"
     card = bundle.read(path)
     candidate = _serve(step, path, _free_port(host), log)
