@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from toyproject import KINDS, Project, environment, lines_until, processes_in
 from mlops_spec import facts, files
 
 RIGHT = "means[::-1] if spec.training.flip else means"
+MEAN = "means.append(pictures.mean() / 255)"
 PHOTOS = ("data=folder", "data.root=photos", "data.train=null", "data.test=null")
 SMALL = ("evaluation=floor", "evaluation.gate.floors.accuracy=0.0", "evaluation.robustness=0")
 
@@ -114,8 +116,7 @@ def test_changed_code_with_the_same_result_is_named_and_reproduces(finished: Pro
 
 
 def test_a_little_difference_is_within_tolerance(finished: Project) -> None:
-    change(finished.path / "trainers" / "toy.py", "means = np.array", "means = np.array")
-    change(finished.path / "trainers" / "toy.py", "means.append(pictures.mean() / 255)", SHIFTED)
+    change(finished.path / "trainers" / "toy.py", MEAN, MEAN.replace("255", "255 + 1e-4"))
     answer = again(finished)
     assert answer.returncode == 0, answer.stdout
     assert "model.safetensors: other bytes" in answer.stdout
@@ -123,11 +124,8 @@ def test_a_little_difference_is_within_tolerance(finished: Project) -> None:
     assert "not within" not in answer.stdout
 
 
-SHIFTED = "means.append(pictures.mean() / 255 + 1e-4)"
-
-
 def test_the_tolerance_is_the_recorded_one(finished: Project) -> None:
-    change(finished.path / "trainers" / "toy.py", "means.append(pictures.mean() / 255)", SHIFTED)
+    change(finished.path / "trainers" / "toy.py", MEAN, MEAN.replace("255", "255 + 1e-4"))
     path = recorded(finished) / "spec.json"
     spec = json.loads(path.read_text())
     spec["evaluation"]["reproduce_tolerance"] = 0.0
@@ -173,7 +171,7 @@ def test_other_images_are_another_question(project: Project) -> None:
             path = project.path / "photos" / label / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.frombytes("L", (16, 16), noise.randbytes(256)).save(path)
-    words = ("name=toy", *PHOTOS, "training=toy", "data.val=0.2", "data.test=0.2", *SMALL)
+    words = ("name=toy", *PHOTOS, "training=toy", *SMALL)
     answer = project.call(*words)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     photos, registry = project.path / "photos", (project.path / ".mlops/mlflow.db").read_bytes()
@@ -189,8 +187,6 @@ def test_other_images_are_another_question(project: Project) -> None:
     gone = again(project)
     assert gone.returncode == 4
     assert "the images can not be read: data.root: there is no folder photos" in gone.stderr
-    (project.path / "elsewhere").rename(photos)
-    (photos / "bees" / "3.png").write_bytes((photos / "ants" / "3.png").read_bytes())
     assert (project.path / ".mlops/mlflow.db").read_bytes() == registry
 
 
@@ -208,9 +204,7 @@ def test_other_weights_to_start_from_are_refused(finished: Project, what: str) -
     weights = finished.path / "weights.bin"
     weights.write_bytes(b"weights")
     digest = files.sha256_file(weights)
-    edited(
-        recorded(finished) / "facts.json", weights={"path": "weights.bin", "digest": digest}
-    )
+    edited(recorded(finished) / "facts.json", weights={"path": "weights.bin", "digest": digest})
     assert "train: started" in again(finished).stdout  # they are what they were
     if what == "changed":
         weights.write_bytes(b"other weights")
@@ -291,12 +285,6 @@ def test_a_run_is_named_by_folder_name_or_beginning(finished: Project) -> None:
 
 
 # Interrupted, failed, several at once
-
-
-def crashing(project: Project) -> None:
-    trainer = project.path / "trainers" / "toy.py"
-    text = trainer.read_text()
-    trainer.write_text(text.replace("    checkpoints = out", '    __import__("broken")\n    checkpoints = out'))
 
 
 def test_a_failed_attempt_is_continued_by_the_same_command(finished: Project, monkeypatch) -> None:
@@ -381,8 +369,6 @@ def test_two_at_once_do_not_disturb_each_other(project: Project) -> None:
 
 
 def start(project: Project, *words: str) -> subprocess.Popen[str]:
-    import sys
-
     return subprocess.Popen(
         [sys.executable, *words],
         cwd=project.path,
