@@ -11,16 +11,17 @@ from pathlib import Path
 
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 _CPUS = Path("/proc/cpuinfo")
+_THREADS = "OMP_NUM_THREADS"
 
 
 def describe() -> dict[str, str]:
-    """Name -> what there is: platform, processor, cpus, gpus, threads; without what is unknown."""
+    """Name -> what there is: without what is unknown."""
     found = {
         "platform": platform.platform(),
         "processor": _processor(),
         "cpus": str(_cpus()),
         "gpus": ", ".join(_gpus()),
-        "threads": os.environ.get("OMP_NUM_THREADS", ""),  # a person's choice; else as many as cpus
+        _THREADS: os.environ.get(_THREADS, ""),  # a person's choice; else as many as cpus
     }
     return {name: value for name, value in found.items() if value}
 

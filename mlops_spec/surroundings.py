@@ -41,9 +41,9 @@ def spec_of(then: Recorded) -> Spec:
     try:
         return valid(then.spec, where)
     except SpecError as error:
-        was, now = then.facts.tools.get("mlops_spec", "unknown"), facts.version("mlops_spec")
-        cure = "reproduce it with the code that recorded it, or run the experiment again"
-        problem = Problem(where, "", f"recorded by mlops_spec {was}, this is {now}: {cure}")
+        was = then.facts.tools.get("mlops_spec", "of an unknown version")
+        cure = "reproduce it with that code, or run the experiment again"
+        problem = Problem(where, "", f"was recorded by other code of mlops_spec, {was}: {cure}")
         raise SpecError([*error.problems, problem]) from error
 
 

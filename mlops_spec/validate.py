@@ -58,8 +58,15 @@ def recorded(values: dict[str, Any], where: str) -> Spec:
     origins = {key: [Setting(value, where)] for key, value in leaves(values)}
     spec, problems = _whole(values, origins)
     if spec is None or problems:
-        raise SpecError(problems)
+        raise SpecError([_of_a_record(problem, where) for problem in problems])
     return to_run(spec, origins)
+
+
+def _of_a_record(problem: Problem, where: str) -> Problem:
+    """A problem of what nobody can set any more."""
+    lacks = problem.message.startswith(_REQUIRED)
+    message = "is not in the record, and this version needs it" if lacks else problem.message
+    return Problem(where, problem.key, message)
 
 
 def _whole(values: dict[str, Any], origins: Origins) -> tuple[Spec | None, list[Problem]]:
