@@ -60,7 +60,7 @@ def begun(then: Recorded, spec: Spec, now: Facts) -> Iterator[Attempt]:
     with ExitStack() as stack:
         folder = next((one for one in _unfinished(then, now) if _held(one, stack)), None)
         if folder is None:
-            folder = new_folder(f"{recorded.REPRODUCES.strip('-')}-{then.folder.name}")
+            folder = new_folder(f"{recorded.REPRODUCES}{then.folder.name}")
             stack.enter_context(FileLock(folder / ".lock"))
             files.write_json(folder / "spec.json", then.spec)
             files.write_json(folder / "facts.json", now.document())
@@ -84,7 +84,7 @@ def _unfinished(then: Recorded, now: Facts) -> Iterator[Path]:
     world = files.sha256_of(files.versioned(now.document()))
     for name in reversed(recorded.names()):
         folder = RUNS / name
-        if recorded.REPRODUCES not in name or (folder / OUTCOME).exists():
+        if not recorded.repeats(name) or (folder / OUTCOME).exists():
             continue
         try:
             about = files.read_json(folder / "plan.json").get("reproduces")

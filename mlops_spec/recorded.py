@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-REPRODUCES = "-reproduces-"  # in the name of a run, before the name of the one it repeats
+REPRODUCES = "reproduces-"  # in the name of a run, between its time and the run it repeats
 NEEDED = ("data", "train", "evaluate")  # what is done again
 _SHOWN = 5  # runs in a message
 
@@ -79,9 +79,14 @@ def names() -> list[str]:
     return sorted(path.name for path in found if path.is_dir())
 
 
+def repeats(name: str) -> bool:
+    """Whether a run repeats another one, by its name."""
+    return name.partition("-")[2].startswith(REPRODUCES)
+
+
 def _own(known: Sequence[str]) -> list[str]:
     """Runs that do not repeat another one."""
-    return [name for name in known if REPRODUCES not in name]
+    return [name for name in known if not repeats(name)]
 
 
 def last() -> str:
