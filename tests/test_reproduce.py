@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,19 @@ def test_an_attempt_is_a_run_with_a_record_of_its_own(finished: Project) -> None
     assert "yes: the same bytes" in (folder / "run.log").read_text()
     third = finished.call("reproduce", folder.name)  # so it can be reproduced, too
     assert third.returncode == 0, third.stderr
+
+
+def test_the_record_alone_will_do(finished: Project) -> None:
+    """Finished steps are gone; the training that it reused is told by what it recorded."""
+    assert finished.ran("target.note=other.txt") == ["deploy"]
+    (path,) = {*finished.path.glob("runs/*")} - {min(finished.path.glob("runs/*"))}
+    shutil.rmtree(finished.path / ".mlops" / "steps")
+    answer = finished.call("reproduce", path.name)
+    assert answer.returncode == 0, answer.stderr
+    assert "it took its training from an earlier run" in answer.stdout
+    assert "data: started" in answer.stdout
+    assert "yes: the same bytes, and the same metrics" in answer.stdout
+    assert not (finished.path / ".mlops" / "steps").exists()
 
 
 def test_nothing_else_is_touched(finished: Project) -> None:
