@@ -8,9 +8,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import __version__
+from mlops_spec import __version__, first_page
 from mlops_spec.errors import (
-    EXIT_MEANINGS,
     ExitCode,
     MlopsError,
     Problem,
@@ -150,6 +149,13 @@ def models(options: Options) -> ExitCode:
     return registered.show(spec, options.arguments, options.style)
 
 
+def reproduce(options: Options) -> ExitCode:
+    """Trains a recorded run again and says within tolerance or not, and why not."""
+    from mlops_spec import reproduce as again
+
+    return again.run(options.arguments, options.style)
+
+
 def rollback(options: Options) -> ExitCode:
     """Makes the champion before champion again; a target follows with the next `run`."""
     from mlops_spec import models as registered
@@ -167,39 +173,16 @@ VERBS: dict[str, Callable[[Options], ExitCode]] = {
     "schema": schema,
     "init": init,
     "models": models,
+    "reproduce": reproduce,
     "rollback": rollback,
 }
-_TAKES_ARGUMENTS = {"show", "init", "models"}
+_TAKES_ARGUMENTS = {"show", "init", "models", "reproduce"}
 _HYDRA_FLAGS = ("-sc", "--shell-completion", "--cfg", "-c", "--info", "-i", "--hydra-help")
-
-_INTRODUCTION = """\
-mlops_spec {version}: from a folder of images to a registered model, declared in YAML.
-
-  python -m mlops_spec +experiment=quickstart                     run what an experiment declares
-  python -m mlops_spec plan +experiment=quickstart                what would run, and why
-  python -m mlops_spec show training.lr +experiment=quickstart    where a value comes from
-  python -m mlops_spec -m +experiment=quickstart training.lr=0.003,0.01    a sweep
-
-verbs
-{verbs}
-
-switches
-  -m, --multirun   every combination of comma-separated values
-  --json           for machines, one document a line
-  -q, -v           quiet, verbose
-  --no-color       plain text (NO_COLOR works too)
-  --check          with schema and render: only say whether files are stale
-
-exit codes
-{codes}
-"""
 
 
 def help_text() -> str:
     """The page that `python -m mlops_spec` alone prints."""
-    verbs = [f"  {name:<8} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()]
-    codes = [f"  {int(code):<3} {text}" for code, text in EXIT_MEANINGS.items()]
-    return _INTRODUCTION.format(version=__version__, verbs="\n".join(verbs), codes="\n".join(codes))
+    return first_page.text({name: verb.__doc__ or "" for name, verb in VERBS.items()})
 
 
 def _composer() -> Composer:
@@ -247,7 +230,7 @@ def _check_fit(options: Options) -> None:
     verb, words = options.verb, options.arguments
     if words and verb not in _TAKES_ARGUMENTS:
         raise _usage(f"{verb} does not take {words[0]!r}: write KEY=VALUE{_meant(words[0])}")
-    if options.overrides and verb in ("init", "schema"):
+    if options.overrides and verb in ("init", "schema", "reproduce"):
         raise _usage(f"{verb} takes no KEY=VALUE, got {options.overrides[0]!r}")
     if options.multirun and verb not in ("run", "plan"):
         raise _usage(f"{verb} looks at one spec: leave out -m and the sweep's values")

@@ -3,7 +3,8 @@
     MlopsError            what happened + likely cause + what to do next
     ├── SpecError         2  the spec is wrong: all its problems at once
     ├── StateError        1  the disk, a lock or recorded state is in the way
-    └── StepError         5  a step could not do its work
+    ├── StepError         5  a step could not do its work
+    └── DifferentError    4  what is to be compared can not be, since it is about something else
 
 A gate that says no is a result, not an error: exit code 3 without an exception.
 """
@@ -37,7 +38,7 @@ EXIT_MEANINGS = {
     ExitCode.UNEXPECTED: "unexpected: a bug, or the disk, a lock or recorded state is in the way",
     ExitCode.BAD_SPEC: "bad spec or command line; nothing was started",
     ExitCode.REFUSED: "the gate said no; the champion stays",
-    ExitCode.DIFFERENT: "`check` or `--check` found a difference",
+    ExitCode.DIFFERENT: "`check`, `--check` or `reproduce` found a difference",
     ExitCode.STEP_FAILED: "a step failed, and the same command continues from there;"
     " or `models verify` found a problem",
     ExitCode.INTERRUPTED: "interrupted; the same command continues from there",
@@ -114,6 +115,12 @@ class StepError(MlopsError):
     """A step could not do its work."""
 
     exit_code = ExitCode.STEP_FAILED
+
+
+class DifferentError(MlopsError):
+    """What is to be compared can not be, since it is about something else."""
+
+    exit_code = ExitCode.DIFFERENT
 
 
 def suggest(word: str, candidates: Iterable[str]) -> str:

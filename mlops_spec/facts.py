@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlops_spec import files, kinds, registry, sources
+from mlops_spec import files, kinds, machine, registry, sources
 from mlops_spec.spec import LocalWorkspace
 from mlops_spec.weights import find as find_weights
 
@@ -26,7 +26,7 @@ V = TypeVar("V")
 MODELS = Path(".mlops/models")
 _TOOLS = (
     *("python", "mlops_spec", "torch", "torchvision", "pytorch-lightning"),
-    *("onnx", "onnxruntime", "mlflow-skinny", "scikit-learn", "timm"),
+    *("onnx", "onnxruntime", "mlflow-skinny", "scikit-learn", "timm", "numpy", "pillow"),
 )
 
 
@@ -84,6 +84,7 @@ class Facts:
         latest: Step id -> the experiment's last record of it.
         target: What the deployer found of the target.
         tools: Versions of the programs at work; empty for what is not installed.
+        machine: What this machine is.
     """
 
     source: str
@@ -95,6 +96,7 @@ class Facts:
     latest: Mapping[str, Record | None] = field(default_factory=dict)
     target: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The facts as they are recorded with a run; finished steps have records of their own."""
@@ -106,6 +108,7 @@ class Facts:
             "code": dict(self.code),
             "target": dict(self.target),
             "tools": {name: self.tools[name] for name in _TOOLS if self.tools.get(name)},
+            "machine": dict(self.machine),
         }
 
 
@@ -137,12 +140,13 @@ def read(
         finished=finished,
         latest=latest,
         target=target.facts(spec) if hasattr(target, "facts") else {},
-        tools=Lazy(_version),
+        tools=Lazy(version),
+        machine=machine.describe(),
     )
 
 
-def _version(name: str) -> str:
-    """A tool's version; empty when it is not installed."""
+def version(name: str) -> str:
+    """A program's or library's version; empty when it is not installed."""
     if name == "python":
         return platform.python_version()
     try:

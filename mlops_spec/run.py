@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec
 
 RUNS = Path("runs")
+CARD, METRICS = "model.json", "metrics.json"  # of a run's model, in its record
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def execute(composition: Composition, spec: Spec, view: View) -> ExitCode:
         run_dir = _open_run(todo, spec, now, composition) if todo.to_run else None
         with ExitStack() as stack:
             stack.callback(view.stop)
-            log = stack.enter_context(_Log.open(run_dir)) if run_dir else None
+            log = stack.enter_context(Log.open(run_dir)) if run_dir else None
             view.planned(todo, composition)
             results = _apply(todo, now, view, log, composition.origins)
         if run_dir:
@@ -117,10 +118,18 @@ def _check_signing(todo: Plan, spec: Spec, origins: Origins) -> None:
 
 
 def _open_run(todo: Plan, spec: Spec, now: Facts, composition: Composition) -> Path:
-    """A folder of its own for a run's record, however many runs begin in one second."""
     recorded = spec.model_dump(mode="json")
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    base = f"{stamp}-{spec.name}-{files.sha256_of(recorded)[:8]}"
+    run_dir = new_folder(f"{spec.name}-{files.sha256_of(recorded)[:8]}")
+    files.write_json(run_dir / "spec.json", recorded)
+    files.write_json(run_dir / "facts.json", now.document())
+    overrides = {"overrides": list(composition.overrides)}
+    files.write_json(run_dir / "plan.json", {**overrides, **todo.document()})
+    return run_dir
+
+
+def new_folder(name: str) -> Path:
+    """A folder of its own for a run's record, however many runs begin in one second."""
+    base = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}"
     RUNS.mkdir(exist_ok=True)
     for number in range(1, 1000):
         run_dir = RUNS / (base if number == 1 else f"{base}-{number}")
@@ -128,26 +137,23 @@ def _open_run(todo: Plan, spec: Spec, now: Facts, composition: Composition) -> P
             run_dir.mkdir()
         except FileExistsError:
             continue
-        files.write_json(run_dir / "spec.json", recorded)
-        files.write_json(run_dir / "facts.json", now.document())
-        overrides = {"overrides": list(composition.overrides)}
-        files.write_json(run_dir / "plan.json", {**overrides, **todo.document()})
         return run_dir
     message = f"too many runs in {RUNS} begin with {base}"
     raise MlopsError(message)
 
 
 @dataclass
-class _Log:
+class Log:
     """A run's `run.log` for people and `results.jsonl` for machines."""
 
     lines: TextIO
     results: TextIO
 
     @classmethod
-    def open(cls, run_dir: Path) -> _Log:
-        lines = (run_dir / "run.log").open("w", encoding="utf-8")
-        return cls(lines, (run_dir / "results.jsonl").open("w", encoding="utf-8"))
+    def open(cls, run_dir: Path) -> Log:
+        """Both files of a run's folder; what is there already stays."""
+        lines = (run_dir / "run.log").open("a", encoding="utf-8")
+        return cls(lines, (run_dir / "results.jsonl").open("a", encoding="utf-8"))
 
     def __enter__(self) -> Self:
         return self
@@ -157,10 +163,12 @@ class _Log:
         self.results.close()
 
     def line(self, step_id: str, text: str) -> None:
+        """Notes what was said."""
         self.lines.write(f"{datetime.now(UTC):%H:%M:%S} {step_id:<10} {text}\n")
         self.lines.flush()
 
     def result(self, result: Result) -> None:
+        """Notes what became of a step."""
         document = {"schema_version": files.SCHEMA_VERSION, **asdict(result)}
         self.results.write(json.dumps(document, ensure_ascii=False) + "\n")
         self.results.flush()
@@ -169,7 +177,7 @@ class _Log:
         self.line(result.id, " ".join(filter(None, said)))
 
 
-def _apply(todo: Plan, now: Facts, view: View, log: _Log | None, origins: Origins) -> list[Result]:
+def _apply(todo: Plan, now: Facts, view: View, log: Log | None, origins: Origins) -> list[Result]:
     """Performs the plan that was shown, in order; a failure skips only what needs it."""
     results: dict[str, Result] = {}
 
@@ -214,7 +222,7 @@ def _done_meanwhile(planned: Planned, now: Facts) -> Record | None:
     return record if unfinished and record and not record.damage else None
 
 
-def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: _Log | None) -> Result:
+def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: Log | None) -> Result:
     """Performs one step; what becomes of it is a result, except an interruption."""
     step, start = planned.step, time.perf_counter()
 
@@ -238,13 +246,13 @@ def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: _Lo
         seconds = round(time.perf_counter() - start, 3)
         if not isinstance(error, MlopsError) and log:
             log.line(step.id, traceback.format_exc())
-        return Result(step.id, planned.key, "failed", seconds=seconds, error=_clear(error))
+        return Result(step.id, planned.key, "failed", seconds=seconds, error=clear(error))
     status = "refused" if outcome.refused else "done"
     said = (outcome.text, outcome.metrics, seconds)
     return Result(step.id, planned.key, status, *said, unread=outcome.unread)
 
 
-def _clear(error: Exception) -> str:
+def clear(error: Exception) -> str:
     """An error in words for people."""
     if isinstance(error, OSError):
         return str(from_os_error(error) or error)
@@ -279,9 +287,9 @@ def _record(planned: Planned, outcome: Outcome, seconds: float) -> Record:
 
 
 def _copy_pages(todo: Plan, results: list[Result], run_dir: Path) -> None:
-    """Puts what people look at beside the record: the data set's page and the model's report."""
+    """Puts beside the record what people look at, and what another training is compared with."""
     done = {result.id for result in results if result.status in ("done", "reused")}
-    pages = {"data": "data.html", "report": "report.html"}
+    pages = {"data": "data.html", "train": CARD, "evaluate": METRICS, "report": "report.html"}
     for planned in todo.steps:
         name = pages.get(planned.step.id, "")
         page = store.outputs(planned.key) / name

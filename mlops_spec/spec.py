@@ -153,6 +153,7 @@ class EvaluationSpec(Section):
     batch_size: Annotated[Int, Field(ge=1)]
     top_k: Annotated[Int, Field(ge=2)]
     robustness: Annotated[Int, Field(ge=0)]
+    reproduce_tolerance: Annotated[Float, Field(ge=0)]  # of a metric, for the verb `reproduce`
     gate: GateSpec
 
 

@@ -90,14 +90,7 @@ def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
     train = train_step(spec, facts.weights)
     yield data
     yield train
-    yield local(
-        spec,
-        "evaluate",
-        ["--data", "${{data}}", "--bundle", "${{train}}"],
-        _asked(spec),
-        needs=("data", "train"),
-        code=("mlops_spec.evaluation",),
-    )
+    yield evaluate_step(spec)
     if _has_benchmark(spec):
         yield local(
             spec,
@@ -142,6 +135,13 @@ def train_step(spec: Spec, weights: Pretrained | None) -> Step:
     if weights:
         step.payload["inputs"] = {"weights": weights.path}
     return step
+
+
+def evaluate_step(spec: Spec) -> Step:
+    """Judging the trained bundle on the test split."""
+    arguments = ["--data", "${{data}}", "--bundle", "${{train}}"]
+    more = {"needs": ("data", "train"), "code": ("mlops_spec.evaluation",)}
+    return local(spec, "evaluate", arguments, _asked(spec), **more)
 
 
 def _tracking(spec: Spec) -> dict[str, str]:

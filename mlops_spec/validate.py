@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from mlops_spec import conf_files, kinds, secrets
 from mlops_spec.errors import MlopsError, Problem, SpecError, suggest
-from mlops_spec.origins import Origins, where_is
+from mlops_spec.origins import Origins, Setting, where_is
 from mlops_spec.spec import AzuremlCompute, OpenSection, Spec, leaves
 
 if TYPE_CHECKING:
@@ -36,12 +36,8 @@ def parse(values: dict[str, Any], origins: Origins, found: Sequence[Problem] = (
         SpecError: Everything that is wrong with it, each problem with its origin and a cure.
     """
     wrong = [_missing(key, origins) for key, value in leaves(values) if value == "???"]
-    sections: dict[str, Any] = dict(values)
-    for group in kinds.GROUPS.keys() & values.keys():
-        sections[group], inside = _open_section(group, values[group], origins)
-        wrong += inside
-    spec, outside = _validate(Spec, sections, "", origins)
-    wrong += outside
+    spec, inside = _whole(values, origins)
+    wrong += inside
     if spec is not None and not wrong:
         wrong = list(_contradictions(spec, origins))
     hidden = list(secrets.find(values, origins))
@@ -51,6 +47,36 @@ def parse(values: dict[str, Any], origins: Origins, found: Sequence[Problem] = (
     if spec is None or problems:
         raise SpecError(sorted(dict.fromkeys(problems), key=lambda p: (p.where, p.key)))
     return spec
+
+
+def recorded(values: dict[str, Any], where: str) -> Spec:
+    """The spec that a run recorded; whether it suits the world of now is not asked.
+
+    Raises:
+        SpecError: It is not what this version of the program takes; each key is named.
+    """
+    origins = {key: [Setting(value, where)] for key, value in leaves(values)}
+    spec, problems = _whole(values, origins)
+    if spec is None or problems:
+        raise SpecError([_of_a_record(problem, where) for problem in problems])
+    return to_run(spec, origins)
+
+
+def _of_a_record(problem: Problem, where: str) -> Problem:
+    """A problem of what nobody can set any more."""
+    lacks = problem.message.startswith(_REQUIRED)
+    message = "is not in the record, and this version needs it" if lacks else problem.message
+    return Problem(where, problem.key, message)
+
+
+def _whole(values: dict[str, Any], origins: Origins) -> tuple[Spec | None, list[Problem]]:
+    """A spec with all its sections, each value by itself."""
+    sections, wrong = dict(values), []
+    for group in kinds.GROUPS.keys() & values.keys():
+        sections[group], inside = _open_section(group, values[group], origins)
+        wrong += inside
+    spec, outside = _validate(Spec, sections, "", origins)
+    return spec, wrong + outside
 
 
 def to_run(spec: Spec, origins: Origins) -> Spec:

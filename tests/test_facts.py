@@ -134,4 +134,5 @@ def test_the_record_holds_what_the_plan_asked_for():
         "code": {"trainers.transfer": {"trainers.transfer": "digest"}},
         "target": {},
         "tools": {"python": "3"},
+        "machine": {},
     }

@@ -60,7 +60,7 @@ def test_the_reason_of_the_gate_is_in_the_history(promoted: Project) -> None:
     answer = promoted.call("models", "toy")
     assert "gate: accuracy" in answer.stdout
     assert "there is no champion to" in answer.stdout
-    assert "reaches the floor 0.0" in answer.stdout
+    assert "every floor and limit is kept" in answer.stdout
 
 
 def test_a_champion_that_was_changed_is_found_where_it_is_used(promoted: Project) -> None:

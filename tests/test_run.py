@@ -5,6 +5,8 @@ import json
 import pytest
 from toyproject import KINDS, Project
 
+from mlops_spec import card
+
 STEPS = ["data", "train", "evaluate", "gate", "report", "register", "deploy"]
 
 
@@ -20,10 +22,13 @@ def test_run_folder_records_everything_with_a_schema_version(finished: Project) 
     (run,) = finished.path.glob("runs/*")
     assert {p.name for p in run.iterdir()} == {
         *("spec.json", "facts.json", "plan.json", "results.jsonl", "run.log"),
-        *("data.html", "report.html"),
+        *("data.html", "report.html", "model.json", "metrics.json"),
     }
-    documents = [*run.glob("*.json"), *finished.path.glob(".mlops/steps/*/result.json")]
-    assert len(documents) == 3 + len(STEPS)
+    model = json.loads((run / "model.json").read_text())  # with a version of its own
+    assert model["schema_version"] == card.SCHEMA_VERSION
+    written = [path for path in run.glob("*.json") if path.name != "model.json"]
+    documents = [*written, *finished.path.glob(".mlops/steps/*/result.json")]
+    assert len(documents) == 4 + len(STEPS)
     assert {json.loads(path.read_text())["schema_version"] for path in documents} == {1}
     assert json.loads((run / "spec.json").read_text())["training"]["kind"] == "toy"
     assert json.loads((run / "plan.json").read_text())["overrides"] == list(KINDS)
