@@ -11,7 +11,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec.errors import MlopsError, Problem
-from mlops_spec.origins import where_is
 from mlops_spec.redaction import is_secret
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ def is_named(key: str) -> bool:
 
 def find(values: dict[str, Any], origins: Origins) -> Iterator[Problem]:
     """Problems for values that are secrets by name or by look; never the values themselves."""
+    from mlops_spec.origins import where_is  # a job has no YAML library of ours
+
     found = [(key, value, where_is(origins, key)) for key, value in _scalars(values, "")]
     for key, settings in origins.items():  # shadowed ones too: they are written all the same
         found += [(k, v, s.where) for s in settings for k, v in _scalars(s.value, key)]
