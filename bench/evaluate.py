@@ -19,7 +19,8 @@ from PIL import Image
 from mlops_spec import bundle, evaluation, files, gate, manifest
 from mlops_spec import report as reports
 from mlops_spec.rows import Row
-from mlops_spec.spec import ModelSpec, StepEvaluation, StepSpec
+from mlops_spec.spec import ModelSpec
+from mlops_spec.step_spec import StepEvaluation, StepSpec
 from trainers._torch import backbones, networks
 from trainers._torch.export import export
 from trainers._transfer_spec import Spec
@@ -105,7 +106,8 @@ def large(folder: Path) -> float:
     }
 
     def whole() -> None:
-        evaluation.write(folder / "evaluation", dataset, logits, asked, more)
+        scores = evaluation.scored(dataset.split("test"), logits, asked)
+        evaluation.write(folder / "evaluation", scores, logits, asked, more)
         verdict = gate.judge(gate.read(folder / "evaluation"), None, rule)
         files.write_json(folder / "verdict" / "verdict.json", verdict.document())
         inputs = reports.Inputs(**places, settings=settings, champion=folder / "evaluation")

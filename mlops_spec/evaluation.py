@@ -92,25 +92,25 @@ def evaluate(data_dir: Path, bundle_dir: Path, out_dir: Path, how: How) -> dict[
     _check_kind(dataset, model)
     card, logits = model.card, answers(dataset, model, how.batch_size)
     asked = Asked(card.labels, card.activation, how.top_k, card.temperature)
-    scores = _scores(dataset.split("test"), logits, asked)
+    scores = scored(dataset.split("test"), logits, asked)
     more = {
         "bundle_digest": bundle.digest(bundle_dir),
         "cost": _cost(dataset, model, bundle_dir),
         "slices": [*slices.measure(scores, slices.read(data_dir, dataset.split("test")))],
         "robustness": [*corruptions.judge(dataset, model, scores, how.robustness)],
     }
-    return write(out_dir, dataset, logits, asked, more)
+    return write(out_dir, scores, logits, asked, more)
 
 
 def write(
-    out_dir: Path, dataset: Dataset, logits: np.ndarray, asked: Asked, more: dict[str, Any]
+    out_dir: Path, scores: Scores, logits: np.ndarray, asked: Asked, more: dict[str, Any]
 ) -> dict[str, Any]:
     """Records what was answered about the test split, and what that is worth.
 
     Args:
         out_dir: Where the three files go.
-        dataset: The prepared data set.
-        logits: Of the test images (N, classes).
+        scores: What was answered.
+        logits: The same before it became probabilities (N, classes).
         asked: What they mean.
         more: Sections of metrics.json that are about more than answers.
 
@@ -119,7 +119,6 @@ def write(
     """
     import numpy as np
 
-    scores = _scores(dataset.split("test"), logits, asked)
     metrics = measure(scores, asked.top_k)
     document = {
         "test_digest": manifest.digest(scores.rows),
@@ -163,7 +162,7 @@ def baseline(
     several = dataset.multi_label
     logits = np.log(p / (1 - p)) if several else np.log(p)
     asked = Asked(dataset.classes, "sigmoid" if several else "softmax", top_k)
-    return write(out_dir, dataset, logits, asked, {})
+    return write(out_dir, scored(dataset.split("test"), logits, asked), logits, asked, {})
 
 
 def answers(dataset: Dataset, model: bundle.Model, batch_size: int) -> np.ndarray:
@@ -211,7 +210,8 @@ def _check_kind(dataset: Dataset, model: bundle.Model) -> None:
         raise MlopsError(message, "train a model on this data set: choose another registered_model")
 
 
-def _scores(rows: Rows, logits: np.ndarray, asked: Asked) -> Scores:
+def scored(rows: Rows, logits: np.ndarray, asked: Asked) -> Scores:
+    """What logits of the test images say (N, classes)."""
     # A class that the model never met can not be answered right.
     targets = manifest.targets(rows, asked.labels, multi_label=asked.activation == "sigmoid")
     probabilities = activated(logits, asked.activation, asked.temperature)
@@ -230,7 +230,7 @@ def read(folder: Path, rows: Rows) -> Scores:
     known = files.read_json(folder / "metrics.json")
     logits = np.load(folder / "logits.npy", allow_pickle=False)
     names = ("activation", "top_k", "temperature")
-    return _scores(rows, logits, Asked(tuple(known["labels"]), *(known[name] for name in names)))
+    return scored(rows, logits, Asked(tuple(known["labels"]), *(known[name] for name in names)))
 
 
 def _classes(scores: Scores) -> Iterator[dict[str, Any]]:

@@ -34,7 +34,9 @@ GROUPS = {
 _ROOT = Path(__file__).resolve().parent.parent
 _OWN = ("mlops_spec", "trainers", "deployers")
 # Modules that carry a request but do not perform it: a change in them leaves finished work valid.
-_CARRIERS = {"mlops_spec.spec", "mlops_spec.plan", "mlops_spec.kinds", "mlops_spec.errors"}
+_CARRIERS = {
+    f"mlops_spec.{name}" for name in ("spec", "step_spec", "steps", "plan", "kinds", "errors")
+}
 
 
 class UnknownKindError(MlopsError):
@@ -100,7 +102,8 @@ def _extend(package_name: str) -> None:
 def code(module_name: str) -> dict[str, str]:
     """The code that performs a step: module -> digest, for a module and all it imports of ours.
 
-    Imports are read from the source, inside functions too, and nothing is executed.
+    Imports are read from the source, inside functions too, and nothing is executed. A package
+    counts with the files beside its `__init__.py` that are no modules, such as templates.
     """
     pending, digests = [module_name], {}
     while pending:
@@ -111,7 +114,8 @@ def code(module_name: str) -> dict[str, str]:
         if path is None:
             continue
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        digests[name], imported = _read(path, package, path.stat().st_mtime_ns)
+        parts = (path, *_beside(path))
+        digests[name], imported = _read(parts, package, max(p.stat().st_mtime_ns for p in parts))
         pending.extend(imported)
     return dict(sorted(digests.items()))
 
@@ -125,15 +129,34 @@ def _source(name: str) -> Path | None:
     return None
 
 
+def _beside(path: Path) -> list[Path]:
+    if path.name != "__init__.py":
+        return []
+    return sorted(p for p in path.parent.iterdir() if p.is_file() and p.suffix != ".py")
+
+
 @cache
-def _read(path: Path, package: str, _mtime_ns: int) -> tuple[str, tuple[str, ...]]:
-    source = path.read_bytes()
-    return hashlib.sha256(source).hexdigest(), tuple(_imports(ast.parse(source), package))
+def _read(parts: tuple[Path, ...], package: str, _mtime_ns: int) -> tuple[str, tuple[str, ...]]:
+    source, *others = (path.read_bytes() for path in parts)
+    digest = hashlib.sha256(b"".join([source, *others])).hexdigest()
+    return digest, tuple(_imports(ast.parse(source), package))
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes, without those below `if TYPE_CHECKING:`, which nothing performs."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        inside = ast.iter_child_nodes(node)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            inside = iter(node.orelse)
+        pending.extend(inside)
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    """Modules of ours that a module of `package` imports, anywhere in it."""
-    for node in ast.walk(tree):
+    """Modules of ours that a module of `package` imports, anywhere but for types alone."""
+    for node in _executed(tree):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_spec import reasons
+from mlops_spec import reasons, tracking
 from mlops_spec.origins import where_is
 from mlops_spec.spec import leaves
 from mlops_spec.steps import Step, code_of, keys_of, steps
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from mlops_spec.facts import Facts, Record
     from mlops_spec.origins import Origins
     from mlops_spec.spec import Spec
-
-ORIGINS = "MLOPS_SPEC_ORIGINS"  # variable that tells a report where its settings were written
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def _told(step: Step, written: Mapping[str, str]) -> Step:
         return step
     keys = (key for key, _ in leaves(step.payload["spec"]["whole"]))
     known = {key: written[key] for key in keys if key in written}
-    return replace(step, variables={**step.variables, ORIGINS: json.dumps(known)})
+    return replace(step, variables={**step.variables, tracking.ORIGINS: json.dumps(known)})
 
 
 def _seconds(step: Step, facts: Facts) -> float | None:

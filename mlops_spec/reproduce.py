@@ -17,9 +17,10 @@ from mlops_spec import card as cards
 from mlops_spec.compose import Composition
 from mlops_spec.errors import DifferentError, ExitCode, MlopsError, Problem, SpecError
 from mlops_spec.likeness import Likeness, after_lines, before_lines, compared
+from mlops_spec.log import Log
 from mlops_spec.origins import COMMAND_LINE
 from mlops_spec.plain import choose
-from mlops_spec.run import CARD, METRICS, Log, Result, clear
+from mlops_spec.run import CARD, METRICS, Result, clear
 from mlops_spec.view import echo
 
 if TYPE_CHECKING:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 import traceback
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Protocol
 
 from mlops_spec import actions, facts, files, secrets, signing, store
 from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, from_os_error
 from mlops_spec.facts import Facts, Record
+from mlops_spec.log import Log
 from mlops_spec.origins import where_is
 from mlops_spec.plan import Plan, Planned, plan
 from mlops_spec.view import is_chosen
@@ -140,41 +140,6 @@ def new_folder(name: str) -> Path:
         return run_dir
     message = f"too many runs in {RUNS} begin with {base}"
     raise MlopsError(message)
-
-
-@dataclass
-class Log:
-    """A run's `run.log` for people and `results.jsonl` for machines."""
-
-    lines: TextIO
-    results: TextIO
-
-    @classmethod
-    def open(cls, run_dir: Path) -> Log:
-        """Both files of a run's folder; what is there already stays."""
-        lines = (run_dir / "run.log").open("a", encoding="utf-8")
-        return cls(lines, (run_dir / "results.jsonl").open("a", encoding="utf-8"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.lines.close()
-        self.results.close()
-
-    def line(self, step_id: str, text: str) -> None:
-        """Notes what was said."""
-        self.lines.write(f"{datetime.now(UTC):%H:%M:%S} {step_id:<10} {text}\n")
-        self.lines.flush()
-
-    def result(self, result: Result) -> None:
-        """Notes what became of a step."""
-        document = {"schema_version": files.SCHEMA_VERSION, **asdict(result)}
-        self.results.write(json.dumps(document, ensure_ascii=False) + "\n")
-        self.results.flush()
-        numbers = " ".join(f"{k} {v:.4f}" for k, v in result.metrics.items())
-        said = (result.status, result.text, numbers, result.error)
-        self.line(result.id, " ".join(filter(None, said)))
 
 
 def _apply(todo: Plan, now: Facts, view: View, log: Log | None, origins: Origins) -> list[Result]:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny
 
-from mlops_spec import files, kinds, secrets, signing
+from mlops_spec import secrets, signing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 
 class Section(BaseModel):
@@ -103,6 +102,11 @@ class Floors(Section):
     matthews: Annotated[Float, Field(ge=-1, le=1)] | None
     roc_auc: Share | None  # of two classes, or several labels
     mean_average_precision: Share | None
+
+
+# Floors of what is measured only where images may have several labels, or only where they may not
+SEVERAL_ONLY = ("micro_f1",)
+ONE_ONLY = ("top_k_accuracy", "balanced_accuracy", "matthews")
 
 
 class ClassFloors(Section):
@@ -241,51 +245,6 @@ class Spec(Section):
     frontend: SerializeAsAny[OpenSection]
     workspace: WorkspaceSpec
     lineage: LineageSpec
-
-
-class StepEvaluation(Section):
-    """The part of `evaluation` that one step reads."""
-
-    batch_size: int | None = None
-    top_k: int | None = None
-    robustness: int | None = None
-    gate: GateSpec | None = None
-
-
-class StepCompute(Section):
-    """The part of `compute` that a training process reads."""
-
-    accelerator: str
-    devices: int
-    nodes: int
-
-
-class StepSpec(Section):
-    """The part of a spec that one step reads; recorded beside it as `spec.json`.
-
-    It is the only interface between the engine and a step's process, here or on another machine.
-    Keys stand where they stand in the spec; what a step does not need is absent.
-    """
-
-    seed: int | None = None
-    data: SerializeAsAny[OpenSection] | None = None
-    model: ModelSpec | None = None
-    training: SerializeAsAny[OpenSection] | None = None
-    evaluation: StepEvaluation | None = None
-    benchmark: SerializeAsAny[OpenSection] | None = None
-    compute: StepCompute | None = None
-    lineage: dict[str, Any] | None = None  # origin of a model: facts, not settings
-    whole: dict[str, Any] | None = None  # what a report shows, read by nobody else
-
-
-def read_step_spec(path: Path) -> StepSpec:
-    """Reads the recorded spec of a step; its open sections become their kinds' `Spec`."""
-    document = files.read_json(path)
-    del document["schema_version"]
-    for group in kinds.GROUPS.keys() & document.keys():
-        module = kinds.load(group, document[group]["kind"])
-        document[group] = module.Spec.model_validate(document[group])
-    return StepSpec.model_validate(document)
 
 
 def unread(whole: Section, prefix: str = "") -> Iterator[str]:

@@ -199,9 +199,14 @@ def _report(
         words,
         {"whole": {name: recorded[name] for name in _ABOUT_A_MODEL}},
         needs=(*others, *needs),
-        code=("mlops_spec.report",),
+        code=("mlops_spec.report", *filter(None, [_attention(spec)])),
         anyway=True,
     )
+
+
+def _attention(spec: Spec) -> str:
+    """The module that tells where a network looked, if its trainer has one."""
+    return str(getattr(kinds.load("training", spec.training.kind), "ATTENTION", ""))
 
 
 def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> Step:

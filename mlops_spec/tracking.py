@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 URI, EXPERIMENT, RUN = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"
 STEP = "MLOPS_SPEC_STEP"  # tells a process which step it performs: its key
+ORIGINS = "MLOPS_SPEC_ORIGINS"  # tells a report where its settings were written, as JSON
+SECONDS = "MLOPS_SPEC_SECONDS"  # tells a process how long the steps before took, as JSON
 TRAIN = "mlops_spec.train"  # tag: key of the step that trained the model
 _SQLITE = "sqlite:///"
 _MOST_PARAMETERS = 100  # that MLflow takes at once

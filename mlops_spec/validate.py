@@ -9,7 +9,14 @@ from pydantic import BaseModel, ValidationError
 from mlops_spec import conf_files, kinds, secrets
 from mlops_spec.errors import MlopsError, Problem, SpecError, suggest
 from mlops_spec.origins import Origins, Setting, where_is
-from mlops_spec.spec import AzuremlCompute, OpenSection, Spec, leaves
+from mlops_spec.spec import (
+    ONE_ONLY,
+    SEVERAL_ONLY,
+    AzuremlCompute,
+    OpenSection,
+    Spec,
+    leaves,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -207,6 +214,7 @@ def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:
         yield Problem(where_is(origins, "workspace.kind"), "workspace.kind", what)
     if isinstance(spec.compute, AzuremlCompute):
         yield from _of_a_cluster(spec.compute, origins)
+    yield from _of_labels(spec, origins)
     target = kinds.load("target", spec.target.kind)
     if spec.lineage.trusted_key and hasattr(target, "steps") and not hasattr(target, "VERIFIES"):
         key, what = "lineage.trusted_key", f"target.kind={spec.target.kind} checks no signature"
@@ -215,6 +223,16 @@ def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:
         module = kinds.load(group, getattr(spec, group).kind)
         for key, message in getattr(module, "contradictions", lambda _: ())(spec):
             yield Problem(where_is(origins, key), key, message)
+
+
+def _of_labels(spec: Spec, origins: Origins) -> Iterator[Problem]:
+    """Floors of what is not measured of such images."""
+    several = bool(getattr(spec.data, "multi_label", False))
+    labels = "several labels" if several else "one label"
+    for name in ONE_ONLY if several else SEVERAL_ONLY:
+        key = f"evaluation.gate.floors.{name}"
+        if getattr(spec.evaluation.gate.floors, name) is not None:
+            yield Problem(where_is(origins, key), key, f"images of {labels} have none: {key}=null")
 
 
 def _of_a_cluster(compute: AzuremlCompute, origins: Origins) -> Iterator[Problem]:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from mlops_spec import files, manifest
 from mlops_spec.rows import Row
-from mlops_spec.spec import ModelSpec, StepSpec
+from mlops_spec.spec import ModelSpec
+from mlops_spec.step_spec import StepSpec
 from trainers._transfer_spec import Spec
 
 PRESET = Path(__file__).resolve().parents[1] / "conf" / "training" / "transfer.yaml"

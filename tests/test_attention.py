@@ -11,7 +11,7 @@ from small_training import pictures, settings, step
 
 from mlops_spec import manifest
 from mlops_spec.bundle import Preprocessing
-from trainers import transfer
+from trainers import _verbs
 from trainers._torch import attention, loop
 from trainers._torch.export import export
 
@@ -40,7 +40,7 @@ def test_heat_is_a_share_of_every_pixel(trained):
     folder, dataset = trained
     rows = dataset.split("test")
     contents = [dataset.content(row) for row in rows]
-    heat = transfer.attention(folder)(contents, [i % 3 for i in range(len(contents))])
+    heat = _verbs._attention("transfer", folder)(contents, [i % 3 for i in range(len(contents))])
     assert heat.shape == (len(contents), 16, 16)
     assert heat.min() >= 0
     assert {round(float(one.max()), 5) for one in heat} <= {0.0, 1.0}

@@ -174,6 +174,11 @@ WRONG = {
             for key in ("alpha", "margin", "power")
         ],
     ),
+    "a floor of what is not measured": (
+        {},
+        [QUICK, "evaluation.gate.floors.micro_f1=0.5"],
+        [(LINE, "evaluation.gate.floors.micro_f1", "images of one label have none")],
+    ),
     "several, on several places": (
         experiment("seed: -1\ntraining:\n  epochs: ten"),
         [MINE, "training.lr=0", "training.momentum=1"],

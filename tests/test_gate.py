@@ -12,7 +12,7 @@ from mlops_spec import evidence, files
 from mlops_spec.errors import MlopsError, StateError
 from mlops_spec.evidence import Pairs, at_least, images_needed, interval, p_value
 from mlops_spec.gate import Judged, judge, read
-from mlops_spec.spec import StepEvaluation
+from mlops_spec.step_spec import StepEvaluation
 
 ALPHA, POWER = 0.05, 0.8
 CONF = Path(__file__).resolve().parents[1] / "conf" / "evaluation"

@@ -182,10 +182,37 @@ def test_a_change_in_other_code_leaves_the_digests_alone(tmp_path, name):
 
 
 def test_what_only_carries_a_request_leaves_finished_work_valid():
-    carried = {f"mlops_spec.{name}" for name in ("spec", "plan", "kinds", "errors", "cli", "run")}
+    names = ("spec", "step_spec", "steps", "plan", "kinds", "errors", "cli", "run", "registry")
+    carried = {f"mlops_spec.{name}" for name in names}
     for group in kinds.GROUPS:
         for kind in kinds.names(group):
             assert not carried & kinds.code(f"{kinds.GROUPS[group]}.{kind}").keys()
+
+
+def test_what_is_imported_for_types_alone_performs_nothing(tmp_path):
+    write(tmp_path, TOY)
+    lines = ["from typing import TYPE_CHECKING", "if TYPE_CHECKING:", "    import trainers.other"]
+    write(tmp_path, {"trainers/toy.py": "\n".join([*lines, "else:", "    import trainers._deep"])})
+    assert "trainers._deep" in digests()
+    assert "trainers.other" not in digests()
+
+
+def test_a_package_s_templates_are_its_code_and_those_further_down_are_not(tmp_path):
+    write(tmp_path, {**TOY, "trainers/room/__init__.py": "X = 1\n"})
+    write(tmp_path, {"trainers/toy.py": "from trainers import room\n"})
+    before = digests()
+    write(tmp_path, {"trainers/room/page.html.j2": "<p>", "trainers/room/below/note.txt": "x"})
+    after = digests()
+    assert {name for name in after if after[name] != before[name]} == {"trainers.room"}
+    write(tmp_path, {"trainers/room/below/note.txt": "y"})
+    assert digests() == after
+
+
+def test_a_change_of_what_draws_heat_trains_nothing():
+    from trainers import transfer
+
+    assert kinds._source(transfer.ATTENTION) is not None
+    assert transfer.ATTENTION not in kinds.code("trainers.transfer")
 
 
 def test_the_shipped_trainer_is_performed_by_its_torch_code_the_data_sets_are_not():

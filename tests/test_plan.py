@@ -173,6 +173,11 @@ def test_what_is_taken_along_is_no_reason_to_run() -> None:
     assert key_of_second(second=beside) == key_of_second(second=alone)
 
 
+def test_the_code_of_a_report_is_what_draws_heat_too() -> None:
+    report = next(p for p in plan_of().steps if p.step.id == "report")
+    assert report.step.code == ("mlops_spec.report", "trainers._torch.attention")
+
+
 def test_a_report_knows_where_its_settings_were_written() -> None:
     report = next(p for p in plan_of("training.lr=0.5").steps if p.step.id == "report")
     known = json.loads(report.step.variables["MLOPS_SPEC_ORIGINS"])

@@ -13,7 +13,7 @@ import yaml
 
 from mlops_spec import curves, evaluation, files, gate, manifest, report, slices
 from mlops_spec.report import answers, data
-from mlops_spec.spec import StepEvaluation
+from mlops_spec.step_spec import StepEvaluation
 
 PRESET = Path(__file__).resolve().parents[1] / "conf" / "evaluation" / "mcnemar.yaml"
 RULE = StepEvaluation.model_validate({"gate": yaml.safe_load(PRESET.read_text("utf-8"))["gate"]})
@@ -219,9 +219,9 @@ def many(folder: Path, classes: int, images: int, wrong: float) -> report.Inputs
     asked = evaluation.Asked(labels, "softmax", 5)
     more = {"cost": {"latency_ms": 1.0, "latency_p95_ms": 2.0, "size_mb": 3.0}}
     more |= {"slices": [], "robustness": []}
-    evaluation.write(
-        folder / "evaluation", dataset, logits, asked, {**more, "bundle_digest": "0" * 64}
-    )
+    scores = evaluation.scored(dataset.split("test"), logits, asked)
+    more |= {"bundle_digest": "0" * 64}
+    evaluation.write(folder / "evaluation", scores, logits, asked, more)
     verdict = gate.judge(gate.read(folder / "evaluation"), None, RULE.gate)
     files.write_json(folder / "gate" / "verdict.json", verdict.document())
     places = {"data": folder / "data", "bundle": folder / "bundle"}

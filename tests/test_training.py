@@ -56,7 +56,7 @@ def test_onnx_and_safetensors_are_the_same_network(quickstart: Project) -> None:
     import torch
     from safetensors.torch import load_file
 
-    from mlops_spec.spec import read_step_spec
+    from mlops_spec.step_spec import read_step_spec
 
     folder = outputs(quickstart, "train")
     from trainers._torch import backbones, networks

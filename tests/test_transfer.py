@@ -15,7 +15,8 @@ from small_training import MODEL, settings
 
 from mlops_spec import evaluation, files, manifest
 from mlops_spec.rows import Row
-from mlops_spec.spec import ModelSpec, StepSpec
+from mlops_spec.spec import ModelSpec
+from mlops_spec.step_spec import StepSpec
 
 pytestmark = pytest.mark.slow
 SIDE, DIGIT = 24, 16  # pixels

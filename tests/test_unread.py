@@ -8,7 +8,8 @@ import yaml
 from toyproject import KINDS, Project
 
 from mlops_spec import gate, spec
-from mlops_spec.spec import Section, StepEvaluation
+from mlops_spec.spec import Section
+from mlops_spec.step_spec import StepEvaluation
 
 
 class Inner(Section):

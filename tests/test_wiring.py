@@ -11,7 +11,7 @@ from torch import nn
 from mlops_spec import manifest
 from mlops_spec.actions import local
 from mlops_spec.errors import StepError
-from trainers import __main__ as command
+from trainers import _verbs
 from trainers._torch import loop, losses
 from trainers._torch.classifier import Classifier
 from trainers._torch.sampling import Dealt
@@ -137,7 +137,7 @@ def test_weights_that_changed_after_planning_are_refused(tmp_path) -> None:
     (tmp_path / "w.pt").write_bytes(b"other")
     given = SimpleNamespace(weights=tmp_path / "w.pt", weights_digest="planned")
     with pytest.raises(StepError, match=r"w\.pt changed after the run was planned"):
-        command.train(step(settings()), given)
+        _verbs.train(step(settings()), given)
 
 
 def test_an_error_is_not_buried_by_what_other_processes_say() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 from mlops_spec import pretrained
@@ -11,15 +10,14 @@ from mlops_spec.spec import NO_FILE
 from trainers._transfer_spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    import numpy as np
-
     from mlops_spec.spec import Spec as WholeSpec
-    from mlops_spec.spec import StepSpec
+    from mlops_spec.step_spec import StepSpec
 
-    Attention = Callable[[Sequence[bytes], Sequence[int]], np.ndarray | None]
+# Tells where a network of this trainer looked; its name alone, since training does not need it.
+ATTENTION = "trainers._torch.attention"
 
 
 def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
@@ -108,24 +106,3 @@ def train(
     from trainers._torch import loop
 
     return loop.fit(spec, data_dir, out_dir, weights)
-
-
-def attention(bundle_dir: Path) -> Attention:
-    """What draws where a trained network found what it answers.
-
-    Args:
-        bundle_dir: The model.
-
-    Returns:
-        A function of image files and class indices; it gives how much each part of a picture spoke
-        for the class, 0 to 1 (N, H, W), or none for a network without maps of features.
-    """
-
-    def asked(images: Sequence[bytes], classes: Sequence[int]) -> np.ndarray | None:
-        if importlib.util.find_spec("torch") is None:  # a report can be made where nothing trains
-            return None
-        from trainers._torch import attention
-
-        return attention.of(bundle_dir, images, classes)
-
-    return asked

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from mlops_spec.steps import Step
 
-SECONDS = "MLOPS_SPEC_SECONDS"  # variable that tells a process how long the steps before took
 _GRACE_SECONDS = 15  # to leave after Ctrl-C before being killed
 _LAST_LINES = 12
 _ERROR, _OVER = "error: ", ""
@@ -71,7 +70,7 @@ def command(step: Step, context: Context) -> list[str]:
 def _environment(step: Step, context: Context, chosen: dict[str, str]) -> dict[str, str]:
     """The variables of a step's process: what a person chose wins, the spec before the shell."""
     own = {"PYTHONUNBUFFERED": "1", "MLOPS_SPEC_PARENT": str(os.getpid())}
-    own[SECONDS] = json.dumps(dict(context.seconds))
+    own[tracking.SECONDS] = json.dumps(dict(context.seconds))
     return {**step.variables, **os.environ, **own, tracking.STEP: context.key, **chosen}
 
 

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mlops_spec.report.answers import Attention
+    from mlops_spec.rows import Rows
     from mlops_spec.scores import Scores
 
 PAGE, CARD = "report.html", "model_card.md"
-_TEMPLATES = Path(__file__).parents[1] / "templates"
+_TEMPLATES = Path(__file__).parent
 _LOWER_IS_BETTER = ("log_loss", "brier", "calibration_error")
 _WORDS = {
     "promote": "Promoted",
@@ -104,7 +105,7 @@ def _known(found: Inputs) -> dict[str, Any]:
         "names": _names(measured["top_k"]),
         "classes": answers.classes(scores, measured["classes"]),
         "others": list(others),
-        "comparison": list(_comparison(scores, measured, others)),
+        "comparison": list(_comparison(rows, scores, measured, others)),
         "commonest": _commonest(dataset),
         "data": data.section(found.data, dataset),
         "values": [
@@ -135,7 +136,7 @@ def _names(top_k: int) -> dict[str, str]:
 
 
 def _comparison(
-    scores: Scores, measured: dict[str, Any], others: Mapping[str, Path]
+    rows: Rows, scores: Scores, measured: dict[str, Any], others: Mapping[str, Path]
 ) -> Iterator[dict[str, Any]]:
     """A metric a row: this model's, and the others' beside it with the difference.
 
@@ -143,7 +144,7 @@ def _comparison(
     or the worse, if 0 is not inside.
     """
     drawn = bootstrap.draw(scores, measured["top_k"]) if others else {}
-    table = {name: _beside(folder, scores, drawn) for name, folder in others.items()}
+    table = {name: _beside(folder, rows, drawn) for name, folder in others.items()}
     for name, value in measured["metrics"].items():
         yield {
             "metric": name,
@@ -159,10 +160,10 @@ def _comparison(
 _Beside = tuple[dict[str, float], bootstrap.Intervals]
 
 
-def _beside(folder: Path, scores: Scores, drawn: Mapping[str, Any]) -> _Beside:
+def _beside(folder: Path, rows: Rows, drawn: Mapping[str, Any]) -> _Beside:
     """Another model's metrics, and how far this one's are from them in the same samples."""
     measured = files.read_json(folder / "metrics.json")
-    theirs = bootstrap.draw(evaluation.read(folder, scores.rows), measured["top_k"])  # type: ignore[arg-type]
+    theirs = bootstrap.draw(evaluation.read(folder, rows), measured["top_k"])
     differences = {name: drawn[name] - theirs[name] for name in drawn.keys() & theirs.keys()}
     return measured["metrics"], bootstrap.intervals(differences)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mlops_spec.manifest import Dataset
     from mlops_spec.rows import Rows
-    from mlops_spec.spec import StepSpec
+    from mlops_spec.step_spec import StepSpec
     from trainers._torch.networks import Network
 
 _LIBRARIES = ("torch", "pytorch-lightning", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")

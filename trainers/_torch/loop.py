@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops_spec.manifest import Dataset
-    from mlops_spec.spec import ModelSpec, StepCompute, StepSpec
+    from mlops_spec.spec import ModelSpec
+    from mlops_spec.step_spec import StepCompute, StepSpec
     from trainers._torch.backbones import Normalisation
 
 _ACCELERATORS = {"cuda": "gpu"}  # Lightning's word for it

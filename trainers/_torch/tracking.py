@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from mlops_spec.spec import StepSpec
+    from mlops_spec.step_spec import StepSpec
 
 _ATTEMPT = "mlops_spec.attempt"  # tag: which training this is, however often it was interrupted
 _SHOWN = ("train_loss", "val_loss", "val_accuracy")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from mlops_spec import bundle, manifest
-from mlops_spec.spec import OpenSection, StepSpec
+from mlops_spec.spec import OpenSection
+from mlops_spec.step_spec import StepSpec
 
 
 class Spec(OpenSection):
