@@ -87,7 +87,9 @@ def accuracies(tmp_path_factory) -> dict[str, float]:
         for name, freeze in VARIANTS.items():
             out, start = folder / f"{name}{seed}", None if name == "from scratch" else known
             loop.fit(step(seed, batch_size=10, freeze=freeze), high, out, start)
-            found[name].append(evaluation.evaluate(high, out, out / "judged", 64)["accuracy"])
+            found[name].append(
+                evaluation.evaluate(high, out, out / "judged", evaluation.How(64, 5))["accuracy"]
+            )
     print(found)
     return {name: sum(each) / len(each) for name, each in found.items()}
 
