@@ -85,6 +85,8 @@ def test_images_with_several_labels_have_probabilities_each_their_own(tmp_path, 
 def test_always_the_commonest_class_is_right_as_often_as_it_is_there(dataset, tmp_path):
     found = majority.predict(majority.Spec(kind="majority"), dataset)
     metrics = evaluation.baseline(dataset, found, tmp_path, 2)
+    labels = [row.label for row in dataset.split("train")]
+    assert found[0] == pytest.approx([labels.count(c) / len(labels) for c in dataset.classes])
     rows = dataset.split("test")
     assert metrics["accuracy"] == pytest.approx(np.mean([row.label == "0" for row in rows]))
     assert files.read_json(tmp_path / "metrics.json")["labels"] == list(dataset.classes)

@@ -173,6 +173,14 @@ def test_slices_are_shown_and_what_they_are_worth(tmp_path):
     assert "camera<old>20.500" in page.line.replace(" ", "")
 
 
+def test_a_smaller_loss_is_for_the_better():
+    metrics = {"log_loss": 0.5, "accuracy": 0.5}
+    intervals = {"log_loss": (-0.3, -0.1), "accuracy": (-0.3, -0.1), "brier": (-0.1, 0.1)}
+    said = {name: report._difference(name, 0.3, metrics, intervals)["better"] for name in metrics}
+    assert said == {"log_loss": True, "accuracy": False}
+    assert report._difference("brier", 0.3, {"brier": 0.3}, intervals)["better"] is None
+
+
 def test_the_gate_s_demands_and_verdict_are_shown(tmp_path):
     inputs = small(tmp_path, wrong=4)
     text = written(inputs, tmp_path).line

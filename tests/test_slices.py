@@ -98,7 +98,9 @@ def test_an_evaluation_asks_about_worse_pictures_too(tmp_path):
     rows = manifest.read(tmp_path / "data").split("test")
     whole = evaluation.read(tmp_path / "out", rows)
     chosen = [i * 6 // 4 for i in range(4)]
+    likelihood = whole.probabilities[chosen, whole.targets[chosen]]
     assert found[0]["metrics"]["accuracy"] == whole.right[chosen].mean()
+    assert found[0]["metrics"]["log_loss"] == pytest.approx(-np.log(likelihood).mean())
     by_kind = {(each["kind"], each["strength"]): each["metrics"]["log_loss"] for each in found}
     changed = [by_kind[kind, 3] != by_kind["none", 0] for kind in corruptions._KINDS]
     assert sum(changed) >= 3, "plain colours have nothing to blur"

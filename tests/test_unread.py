@@ -80,6 +80,8 @@ def test_a_key_of_the_command_line_that_nothing_read_is_a_warning(finished: Proj
     rows = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
     unread = {row["id"]: row["unread"] for row in rows if row["unread"]}
     assert unread == {"train": ["model.head.hidden"]}
+    assert {row["id"]: row["status"] for row in rows}["gate"] == "refused"
+    assert "Rejected" in (run / "report.html").read_text("utf-8"), "a refusal is reported too"
 
 
 def test_a_threshold_of_the_gate_is_read_before_there_is_a_champion():
