@@ -43,6 +43,7 @@ def main() -> None:
         pythons.append(seconds(lambda: run(NOTHING, Path.cwd())))
         steps.append(taken)
     started = [process for process in processes if process.runs("trainers")]
+    torch = sorted(process.argv[1] for process in started if "torch" in process.heavy)
     engine = statistics.median(engines)
     report(
         {
@@ -57,9 +58,9 @@ def main() -> None:
             ),
             "ratios": rounded({"engine / quickstart": engine / statistics.median(walls)}),
             "step_processes": len(started),
-            "with_torch": sorted(p.argv[1] for p in started if "torch" in p.heavy),
-            "target": f"engine < {MOST} s, one process with torch",
-            "met": engine < MOST and sum("torch" in p.heavy for p in processes) == 1,
+            "with_torch": torch,
+            "target": f"engine < {MOST} s, torch in training and its report alone",
+            "met": engine < MOST and torch == ["report", "train"],
         }
     )
 

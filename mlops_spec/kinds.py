@@ -142,16 +142,19 @@ def _read(parts: tuple[Path, ...], package: str, _mtime_ns: int) -> tuple[str, t
     return digest, tuple(_imports(ast.parse(source), package))
 
 
+# Where a statement holds others; expressions hold none, and nothing is imported in them.
+_WITHIN = ("body", "handlers", "cases", "orelse", "finalbody")
+
+
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes, without those below `if TYPE_CHECKING:`, which nothing performs."""
+    """All statements, without those below `if TYPE_CHECKING:`, which nothing performs."""
     pending = [tree]
     while pending:
         node = pending.pop()
         yield node
-        inside = ast.iter_child_nodes(node)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            inside = iter(node.orelse)
-        pending.extend(inside)
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for name in ("orelse",) if for_types else _WITHIN:
+            pending.extend(getattr(node, name, ()))
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:

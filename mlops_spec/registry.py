@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from mlops_spec import bundle, champions, tracking
+from mlops_spec import champions, tracking
 from mlops_spec.errors import MlopsError, StateError
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ def before(versions: Sequence[Version], moves: Sequence[Move], model: str) -> Ve
 
 def damage(version: Version) -> str:
     """Why the bundle of a version is not what was registered; empty when it is. Reads all of it."""
+    from mlops_spec import bundle
+
     if not version.digest:
         return "it was not registered from here"
     folder = Path(version.path)

@@ -15,8 +15,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from mlops_spec import files
 from mlops_spec.errors import StateError
 from mlops_spec.facts import Lazy, Record
@@ -63,6 +61,8 @@ def only_run(experiment: str) -> Iterator[None]:
     Raises:
         StateError: Another run holds it.
     """
+    from filelock import FileLock, Timeout  # a plan, which waits for nobody, is without it
+
     path = ROOT / "locks" / f"{experiment}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -76,6 +76,8 @@ def only_run(experiment: str) -> Iterator[None]:
 @contextmanager
 def only_step(key: str) -> Iterator[None]:
     """Holds a step that several experiments share until whoever performs it is done."""
+    from filelock import FileLock
+
     path = folder(key)
     path.mkdir(parents=True, exist_ok=True)
     with FileLock(path / "lock"):

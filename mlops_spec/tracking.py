@@ -15,8 +15,6 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from mlops_spec.errors import StateError
 
 if TYPE_CHECKING:
@@ -52,6 +50,8 @@ def only_setup(uri: str, seconds: float = -1) -> Iterator[None]:
         Timeout: Somebody else was at it all the `seconds`; below 0 there is no limit.
         StateError: The file can not be written.
     """
+    from filelock import FileLock  # a plan, which waits for nobody, is without it
+
     if not uri.startswith(_SQLITE):
         yield
         return
