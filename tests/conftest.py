@@ -3,8 +3,11 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from browser import chromium
 from filelock import FileLock
 from toyproject import KINDS, Project, copy, make
+
+__all__ = ["chromium"]  # a fixture, made where the browser is
 
 
 @pytest.fixture(scope="session")
