@@ -16,7 +16,7 @@ import yaml
 from _common import ROOT, medians, report, rounded, seconds
 from PIL import Image
 
-from mlops_spec import bundle, evaluation, files, gate, manifest
+from mlops_spec import bundle, evaluation, files, gate, judged, manifest
 from mlops_spec import report as reports
 from mlops_spec.rows import Row
 from mlops_spec.spec import ModelSpec
@@ -92,6 +92,7 @@ def large(folder: Path) -> float:
         "bundle_digest": bundle.digest(bundle_dir),
         "cost": {"latency_ms": 1.0, "latency_p95_ms": 1.0, "size_mb": 1.0},
         "slices": [],
+        "learned": [],
         "robustness": [],
     }
     asked = evaluation.Asked(dataset.classes, "softmax", 5)
@@ -108,7 +109,7 @@ def large(folder: Path) -> float:
     def whole() -> None:
         scores = evaluation.scored(dataset.split("test"), logits, asked)
         evaluation.write(folder / "evaluation", scores, logits, asked, more)
-        verdict = gate.judge(gate.read(folder / "evaluation"), None, rule)
+        verdict = gate.judge(judged.read(folder / "evaluation"), None, rule)
         files.write_json(folder / "verdict" / "verdict.json", verdict.document())
         inputs = reports.Inputs(**places, settings=settings, champion=folder / "evaluation")
         reports.write(inputs, folder / "out")

@@ -6,6 +6,7 @@ Two models are compared on the same samples, so that what both find hard cancels
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlops_spec.metrics import sampled
@@ -21,14 +22,27 @@ SAMPLES, LEVEL = 1000, 0.95
 _CELLS = 2**22  # of a table of counts; it is 32 MiB
 
 Intervals = dict[str, tuple[float, float]]
+NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
-def intervals(drawn: Mapping[str, np.ndarray], level: float = LEVEL) -> Intervals:
-    """Between which two values the middle `level` of all samples is."""
+def intervals(
+    drawn: Mapping[str, np.ndarray], metrics: Mapping[str, float] = NOTHING, level: float = LEVEL
+) -> Intervals:
+    """Between which two values the middle `level` of all samples is.
+
+    Args:
+        drawn: The samples of each metric.
+        metrics: What it is of the test set itself. A sample's calibration error has the noise of
+            the test set and its own, and is larger for it; it is moved to where it belongs.
+        level: The share of samples.
+    """
     import numpy as np
 
     tails = [(1 - level) / 2, (1 + level) / 2]
     pairs = {name: np.quantile(values, tails) for name, values in drawn.items()}
+    for name in pairs.keys() & metrics.keys() & {"calibration_error"}:
+        moved = pairs[name] - drawn[name].mean() + metrics[name]
+        pairs[name] = np.clip(moved, 0, 1)
     return {name: (float(low), float(high)) for name, (low, high) in pairs.items()}
 
 

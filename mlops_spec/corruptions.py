@@ -11,7 +11,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec.metrics import measure
-from mlops_spec.scores import Scores
+from mlops_spec.scores import Scores, finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +107,8 @@ def judge(dataset: Dataset, model: Model, scores: Scores, most: int) -> Iterator
     for kind in _KINDS:
         for strength in STRENGTHS:
             worse = [corrupted(picture, kind, strength, i) for i, picture in enumerate(clean)]
-            p = model.activated(_answers(model, worse))
+            made = f" of the test set made worse ({kind}, strength {strength})"
+            p = model.activated(finite(_answers(model, worse), rows, made))
             found = Scores(rows, scores.labels, plain.targets, p)
             yield {"kind": kind, "strength": strength, "images": count, "metrics": measure(found)}
 

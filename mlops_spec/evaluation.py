@@ -12,25 +12,25 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlops_spec import bootstrap, bundle, corruptions, files, manifest, slices
+from mlops_spec import bootstrap, bundle, corruptions, cost, files, learned, manifest, slices
 from mlops_spec.bundle import activated
 from mlops_spec.calibration import UNFITTED
 from mlops_spec.errors import MlopsError
 from mlops_spec.metrics import BINS, average_precision, bin_of, measure, per_class, ranked, roc_auc
-from mlops_spec.scores import Scores, confidence, decisions
+from mlops_spec.scores import Scores, confidence, decisions, finite
+from mlops_spec.slices import wilson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
 
-    from mlops_spec.card import Activation
+    from mlops_spec.card import Activation, Card
     from mlops_spec.manifest import Dataset
     from mlops_spec.rows import Rows
 
@@ -38,7 +38,6 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 _LEAST = 1e-7  # a probability that a baseline may give
-_TIMED = 16  # images whose latency is measured, and 3 before them
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,8 @@ def evaluate(data_dir: Path, bundle_dir: Path, out_dir: Path, how: How) -> dict[
     scores = scored(dataset.split("test"), logits, asked)
     more = {
         "bundle_digest": bundle.digest(bundle_dir),
-        "cost": _cost(dataset, model, bundle_dir),
+        "learned": _learned(dataset, card, bundle_dir),
+        "cost": cost.measure(dataset, model, bundle_dir),
         "slices": [*slices.measure(scores, slices.read(data_dir, dataset.split("test")))],
         "robustness": [*corruptions.judge(dataset, model, scores, how.robustness)],
     }
@@ -120,6 +120,7 @@ def write(
     import numpy as np
 
     metrics = measure(scores, asked.top_k)
+    intervals = bootstrap.intervals(bootstrap.draw(scores, asked.top_k), metrics)
     document = {
         "test_digest": manifest.digest(scores.rows),
         "test_images": len(scores.rows),
@@ -130,7 +131,7 @@ def write(
         **more,
         "metrics": metrics,
         "interval_level": bootstrap.LEVEL,
-        "intervals": bootstrap.intervals(bootstrap.draw(scores, asked.top_k)),
+        "intervals": {**intervals, **_shares(metrics, len(scores.rows))},
         "classes": list(_classes(scores)),
         "calibration": list(_calibration(scores)),
     }
@@ -155,14 +156,23 @@ def baseline(
 
     Returns:
         The metrics.
+
+    Raises:
+        MlopsError: They are not a probability of each class for each image.
     """
     import numpy as np
 
+    shape = (len(dataset.split("test")), len(dataset.classes))
+    if probabilities.shape != shape or not np.isfinite(probabilities).all():
+        message = f"the benchmark answers numbers of shape {probabilities.shape}, and asked for"
+        message += f" are finite ones of shape {shape}: (test images, classes)"
+        raise MlopsError(message, "look at `predict` of its kind")
     p = np.clip(probabilities, _LEAST, 1 - _LEAST)
     several = dataset.multi_label
     logits = np.log(p / (1 - p)) if several else np.log(p)
     asked = Asked(dataset.classes, "sigmoid" if several else "softmax", top_k)
-    return write(out_dir, scored(dataset.split("test"), logits, asked), logits, asked, {})
+    scores = scored(dataset.split("test"), logits, asked)
+    return write(out_dir, scores, logits, asked, {"learned": []})
 
 
 def answers(dataset: Dataset, model: bundle.Model, batch_size: int) -> np.ndarray:
@@ -181,13 +191,7 @@ def answers(dataset: Dataset, model: bundle.Model, batch_size: int) -> np.ndarra
         return np.stack([bundle.pixels(one, model.card.preprocessing) for one in contents])
 
     found = [model.answer(batch) for batch in _ahead(pictures, starts)]
-    logits = np.concatenate(found).astype(np.float32)
-    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-    if len(wrong):
-        first = rows[int(wrong[0])].path
-        message = f"the model answers no number for {len(wrong)} images, {first} first"
-        raise MlopsError(message, "look at its training: lower training.lr, training.precision")
-    return logits
+    return finite(np.concatenate(found).astype(np.float32), rows)
 
 
 def _ahead(make: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
@@ -263,20 +267,17 @@ def _calibration(scores: Scores) -> Iterator[dict[str, float]]:
             }
 
 
-def _cost(dataset: Dataset, model: bundle.Model, bundle_dir: Path) -> dict[str, float]:
-    """What an answer costs on this machine: median and 95th percentile of one image, and size."""
-    import numpy as np
+def _learned(dataset: Dataset, card: Card, bundle_dir: Path) -> list[int] | None:
+    """Which test images the model was trained on, by position; none where nobody knows."""
+    if card.data_digest == dataset.digest and not (bundle_dir / learned.FILE).exists():
+        return []
+    return learned.among(bundle_dir, dataset.split("test"))
 
-    rows = dataset.split("test")
-    images = [dataset.content(rows[i % len(rows)]) for i in range(3 + _TIMED)]
-    seconds = []
-    for image in images:
-        begin = time.perf_counter()
-        model.logits([image])
-        seconds.append(time.perf_counter() - begin)
-    median, slow = np.quantile(seconds[3:], [0.5, 0.95]) * 1000
-    size = (bundle_dir / "model.onnx").stat().st_size / 1e6
-    return {"latency_ms": float(median), "latency_p95_ms": float(slow), "size_mb": size}
+
+def _shares(metrics: Mapping[str, float], images: int) -> bootstrap.Intervals:
+    """Intervals of what is a share of images: samples of a test set without mistakes have none."""
+    names = metrics.keys() & {"accuracy", "top_k_accuracy"}
+    return {name: wilson(metrics[name], images) for name in names}
 
 
 def _table(scores: Scores) -> str:

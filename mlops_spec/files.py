@@ -41,8 +41,18 @@ def write_text(path: Path, content: str) -> None:
 
 
 def json_text(document: dict[str, Any]) -> str:
-    """A JSON document for people too."""
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    """A JSON document for people too.
+
+    Raises:
+        StateError: A number in it is not finite; JSON has no word for that.
+    """
+    try:
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        message = f"what is to be recorded can not be: {error}"
+        raise StateError(
+            message, "NaN and infinity are no numbers that anything can follow from"
+        ) from error
 
 
 def versioned(document: dict[str, Any]) -> dict[str, Any]:

@@ -7,45 +7,28 @@ better, but chance may explain that; how many more images would tell is said.
 
 from __future__ import annotations
 
-import csv
-import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_spec import evidence, files
+from mlops_spec import evidence
 from mlops_spec.errors import MlopsError
+from mlops_spec.judged import Judged, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from mlops_spec.spec import FloorGate, McnemarGate
 
-_NUMBERS = ("metrics", "cost")  # sections of metrics.json that floors and limits are about
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A model's answers on a test set.
-
-    Attributes:
-        numbers: What was measured, by name.
-        classes: Class -> what was measured of it, by name; those with test images.
-        labels: The classes that it knows.
-        test_digest: Which images it was asked about.
-        correct: Whether it was right, in the manifest's order.
-    """
-
-    numbers: dict[str, float]
-    classes: dict[str, dict[str, float]]
-    labels: frozenset[str]
-    test_digest: str
-    correct: Sequence[bool]
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers."""
-        return self.numbers["accuracy"]
+_BETTER = {
+    "promote": "better than the champion",
+    "reject": "not better than the champion",
+    "insufficient": "not shown to be better than the champion",
+}
+_WITHIN = {
+    "promote": "not worse than the champion by {:g} or more",
+    "reject": "worse than the champion by {:g} or more, as it stands",
+    "insufficient": "not shown to be within {:g} of the champion",
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +62,7 @@ class Comparison:
         gained: Images that the challenger alone got right.
         lost: Images that the champion alone got right.
         images: All of them.
+        left_out: More test images, which one of the two was trained on.
         difference: Accuracy of the challenger less that of the champion.
         interval: Where 95 % of bootstrap samples have the difference.
         margin: Accuracy that may be lost.
@@ -90,6 +74,7 @@ class Comparison:
     gained: int
     lost: int
     images: int
+    left_out: int
     difference: float
     interval: tuple[float, float]
     margin: float
@@ -117,27 +102,6 @@ class Verdict:
         return asdict(self)
 
 
-def read(evaluation: Path) -> Judged:
-    """Reads what the evaluation step recorded.
-
-    Raises:
-        MlopsError: A metric is missing or no number; a gate must not guess.
-    """
-    document = files.read_json(evaluation / "metrics.json")
-    try:
-        numbers = {k: v for part in _NUMBERS for k, v in document[part].items()}
-        classes = {each.pop("label"): each for each in document["classes"] if each["images"]}
-        labels, digest = frozenset(document["labels"]), document["test_digest"]
-    except (KeyError, AttributeError, TypeError) as error:
-        message = f"{evaluation / 'metrics.json'} lacks {error}"
-        raise MlopsError(message, "evaluate the model again") from error
-    with (evaluation / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        correct = [row["label"] == row["prediction"] for row in csv.DictReader(file)]
-    judged = Judged(numbers, classes, labels, digest, correct)
-    _number(numbers, "accuracy", evaluation.name)
-    return judged
-
-
 def judge(challenger: Judged, champion: Judged | None, rule: McnemarGate | FloorGate) -> Verdict:
     """Decides about a challenger, given the champion if there is one.
 
@@ -146,18 +110,22 @@ def judge(challenger: Judged, champion: Judged | None, rule: McnemarGate | Floor
     """
     asked = (rule.alpha, rule.power, rule.margin) if rule.kind == "mcnemar" else None
     checks = tuple(_checks(challenger, rule))
+    itself = False
     compared = None
     if champion is not None:
         _comparable(challenger, champion)
-        compared = _compare(challenger, champion, *asked) if asked else None
+        itself = bool(challenger.bundle) and challenger.bundle == champion.bundle
+        compared = _compare(challenger, champion, *asked) if asked and not itself else None
     accuracy = f"accuracy {challenger.accuracy:.4f}"
     failed = [str(check) for check in checks if not check.passed]
     if failed:
         return Verdict("reject", "; ".join(failed), checks, compared)
+    if itself:
+        return Verdict("promote", f"it is the champion, by network and weights; {accuracy}", checks)
     if compared is not None and champion is not None:
         verdict, words = _decide(compared)
-        against = f"{accuracy} against {champion.accuracy:.4f}"
-        return Verdict(verdict, f"{words}; {against}", checks, compared)
+        words += f"; {accuracy} against {champion.accuracy:.4f}"
+        return Verdict(verdict, words + _doubts(compared, champion), checks, compared)
     if asked and champion is None:
         return Verdict("promote", f"{accuracy}; there is no champion to beat yet", checks)
     return Verdict("promote", f"{accuracy}; every floor and limit is kept", checks)
@@ -165,14 +133,14 @@ def judge(challenger: Judged, champion: Judged | None, rule: McnemarGate | Floor
 
 def _checks(judged: Judged, rule: McnemarGate | FloorGate) -> Iterator[Check]:
     for name, least in _asked(rule.floors):
-        value = _number(judged.numbers, name, "this evaluation")
+        value = number(judged.numbers, name, "this evaluation")
         yield Check(name, value, least, "floor", value >= least)
     for name, least in _asked(rule.class_floors):
         for label, numbers in judged.classes.items():
-            value = _number(numbers, name, label)
+            value = number(numbers, name, label)
             yield Check(f"{label}: {name}", value, least, "floor", value >= least)
     for name, most in _asked(rule.limits):
-        value = _number(judged.numbers, name, "this evaluation")
+        value = number(judged.numbers, name, "this evaluation")
         yield Check(name, value, most, "limit", value <= most)
 
 
@@ -180,20 +148,6 @@ def _asked(section: Any) -> list[tuple[str, float]]:
     """The bounds that a section sets."""
     values = ((name, getattr(section, name)) for name in type(section).model_fields)
     return [(name, value) for name, value in values if value is not None]
-
-
-def _number(numbers: dict[str, float], name: str, where: str) -> float:
-    """A number that was measured.
-
-    Raises:
-        MlopsError: It was not.
-    """
-    value = numbers.get(name)
-    if not isinstance(value, float | int) or isinstance(value, bool) or not math.isfinite(value):
-        known = ", ".join(numbers)
-        message = f"{where} has no {name} (it has: {known})"
-        raise MlopsError(message, "evaluate the model again, or ask the gate for another number")
-    return float(value)
 
 
 def _comparable(challenger: Judged, champion: Judged) -> None:
@@ -204,21 +158,27 @@ def _comparable(challenger: Judged, champion: Judged) -> None:
     if other:
         message = f"champion and challenger know other classes: {', '.join(other[:5])}"
         raise MlopsError(message, "register the challenger apart: choose another registered_model")
-    if len(champion.correct) != len(challenger.correct):
-        message = "champion and challenger gave different numbers of answers"
+    if champion.images != challenger.images:
+        message = "champion and challenger were not asked about the same images in the same order"
         raise MlopsError(message, "evaluate both again")
 
 
 def _compare(
     challenger: Judged, champion: Judged, alpha: float, power: float, margin: float
 ) -> Comparison:
-    both = [*zip(challenger.correct, champion.correct, strict=True)]
+    met = (challenger.learned or frozenset()) | (champion.learned or frozenset())
+    asked = enumerate(zip(challenger.correct, champion.correct, strict=True))
+    both = [answers for i, answers in asked if i not in met]
+    if not both:
+        message = "every test image is one that champion or challenger was trained on"
+        raise MlopsError(message, "keep data.split_seed, or add images: no comparison is fair")
     gained = sum(new and not old for new, old in both)
     pairs = evidence.Pairs(gained, sum(old and not new for new, old in both), len(both))
     p_value = evidence.p_value(pairs, margin)
     shown = p_value <= alpha
     return Comparison(
         **asdict(pairs),
+        left_out=len(met),
         difference=pairs.difference,
         interval=evidence.interval(pairs, evidence.LEVEL),
         margin=margin,
@@ -228,16 +188,25 @@ def _compare(
     )
 
 
+def _doubts(found: Comparison, champion: Judged) -> str:
+    """What is to be known about a comparison beside what it says."""
+    if found.left_out:
+        return f"; {found.left_out} test images are left out, one of the two was trained on them"
+    if champion.learned is None:
+        return "; whether the champion was trained on some of the test images is not known"
+    return ""
+
+
 def _decide(found: Comparison) -> tuple[Literal["promote", "reject", "insufficient"], str]:
     """The verdict on a challenger that is good enough, in words."""
-    aim = f"worse than the champion by less than {found.margin:g}"
-    aim = aim if found.margin else "better than the champion"
+    words = _WITHIN if found.margin else _BETTER
     seen = f"{found.gained} images gained, {found.lost} lost of {found.images}"
     if found.p_value <= found.alpha:
-        return "promote", f"{aim}: {seen} (p = {found.p_value:.3g} <= {found.alpha:g})"
+        verdict, said = "promote", f" (p = {found.p_value:.3g} <= {found.alpha:g})"
+        return "promote", f"{words[verdict].format(found.margin)}: {seen}{said}"
     seen += f" (p = {found.p_value:.3g} > {found.alpha:g})"
     if found.images_needed is None:
-        return "reject", f"not {aim}: {seen}"
+        return "reject", f"{words['reject'].format(found.margin)}: {seen}"
     more = max(found.images_needed - found.images, 1)
     told = f"about {more} more test images would tell" if more < 10**7 else "no test set would tell"
-    return "insufficient", f"not shown to be {aim}: {seen}; {told}"
+    return "insufficient", f"{words['insufficient'].format(found.margin)}: {seen}; {told}"

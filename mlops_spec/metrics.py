@@ -61,7 +61,8 @@ def measure(scores: Scores, top: int = 0) -> dict[str, float]:
     """The numbers of a test set, by name.
 
     `sampled` has their list; where there are two classes, or images may have several labels, the
-    mean area under the ROC curves and the mean average precision are added.
+    mean area under the ROC curves and the mean average precision are added, of the classes that
+    some images have and some have not.
 
     Args:
         scores: What was answered.
@@ -72,7 +73,7 @@ def measure(scores: Scores, top: int = 0) -> dict[str, float]:
     once = np.ones((1, len(scores.rows)))
     found = {name: values[0] for name, values in sampled(scores, once, top).items()}
     for name, curve in (("roc_auc", roc_auc), ("mean_average_precision", average_precision)):
-        areas = [curve(true, p) for true, p in ranked(scores)]
+        areas = [curve(true, p) for true, p in ranked(scores) if 0 < true.sum() < len(true)]
         if areas:
             found[name] = np.mean(areas)
     return {name: float(number) for name, number in found.items()}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
-from mlops_spec import bundle, champions, lineage, registry, tracking
+from mlops_spec import bundle, champions, learned, lineage, registry, tracking
 from mlops_spec.champions import Move
 from mlops_spec.errors import StateError
 from mlops_spec.registry import BASELINE, CHAMPION, DIGEST, METRIC, MOVE, TRAIN
@@ -136,6 +136,8 @@ def _store(candidate: Candidate, path: Path) -> None:
     for name in bundle.FILES:
         shutil.copy2(candidate.bundle / name, partial)
     shutil.copy2(candidate.report, partial)
+    with contextlib.suppress(FileNotFoundError):  # a trainer may not have recorded it
+        shutil.copy2(candidate.bundle / learned.FILE, partial)
     card = bundle.read(candidate.bundle).model_copy(update={"metrics": dict(candidate.metrics)})
     bundle.write(partial, card)
     made = lineage.make(partial, candidate.model, candidate.train, candidate.known)

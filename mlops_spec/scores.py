@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlops_spec import bundle
+from mlops_spec.errors import MlopsError
 from mlops_spec.rows import SEPARATOR
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Scores:
         """For each image the predicted label, or labels, as a row of the manifest has them."""
         if self.multi_label:
             said = (bundle.answered(self.labels, each) for each in self.probabilities)
-            return [SEPARATOR.join(labels) for labels in said]
+            return [SEPARATOR.join(sorted(labels)) for labels in said]
         return [self.labels[winner] for winner in self.predictions]
 
     @cached_property
@@ -78,6 +79,27 @@ class Scores:
         if self.multi_label:
             return self.targets > 0
         return np.asarray(np.arange(len(self.labels)) == self.targets[:, None])
+
+
+def finite(logits: np.ndarray, rows: Sequence[Row], made: str = "") -> np.ndarray:
+    """The same logits (N, classes), all of which are numbers.
+
+    Args:
+        logits: What a model answered.
+        rows: The images that it was asked about.
+        made: How they were changed before, if they were.
+
+    Raises:
+        MlopsError: It answered something else.
+    """
+    import numpy as np
+
+    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(wrong):
+        first = rows[int(wrong[0])].path
+        message = f"the model answers no number for {len(wrong)} images{made}, {first} first"
+        raise MlopsError(message, "look at its training: lower training.lr, training.precision")
+    return logits
 
 
 def decisions(scores: Scores) -> tuple[np.ndarray, np.ndarray]:

@@ -62,7 +62,7 @@ def read(folder: Path, rows: Rows) -> dict[str, list[str]]:
 
 
 def measure(scores: Scores, columns: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
-    """The metrics of each part, the largest parts of a column first.
+    """The metrics of each part, the largest parts of a column first, and not all of very many.
 
     Args:
         scores: What was answered about the test set.
@@ -81,6 +81,7 @@ def measure(scores: Scores, columns: Mapping[str, Sequence[str]]) -> Iterator[di
             yield {
                 "column": column,
                 "value": str(values[i]),
+                "values": len(values),
                 "images": images,
                 "interval": wilson(metrics["accuracy"], images),
                 "metrics": metrics,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 from itertools import chain, product
@@ -15,16 +16,21 @@ def stratified(
     labels: Sequence[str],
     fractions: dict[str, float],
     seed: int,
+    keys: Sequence[str],
     groups: Sequence[Hashable] | None = None,
 ) -> list[str]:
     """Assigns images to splits, each class in the same proportions.
 
+    The order in which images of a class are drawn depends on each image and the seed alone, so that
+    a data set may grow and nearly every image stays where it was (ADR 17).
+
     Args:
         labels: The class of each image.
         fractions: Share of all images for each split but `train`, which takes the rest.
-        seed: Of the shuffle within each class.
+        seed: Another one is another draw.
+        keys: What tells each image from others, such as the digest of its content.
         groups: What each image belongs to, such as its subject: a group is never divided and counts
-            for the class of its first image. In shuffled order each goes into the first split that
+            for the class of its first image. In drawn order each goes into the first split that
             has room for all of it, so that the proportions are as exact as its size allows.
 
     Returns:
@@ -37,12 +43,17 @@ def stratified(
     for unit in units.values():
         by_label.setdefault(labels[unit[0]], []).append(unit)
     assigned = [""] * len(labels)
-    for label, members in sorted(by_label.items()):
-        random.Random(f"{seed}/{label}").shuffle(members)  # noqa: S311 - a split is no secret
+    for _, members in sorted(by_label.items()):
+        members.sort(key=lambda unit: _turn(min(keys[i] for i in unit), seed))
         for split, chosen in _filled(members, fractions).items():
             for i in chain.from_iterable(chosen):
                 assigned[i] = split
     return assigned
+
+
+def _turn(key: str, seed: int) -> bytes:
+    """When something is drawn: evenly spread, and the same whatever else there is."""
+    return hashlib.sha256(f"{seed}/{key}".encode()).digest()
 
 
 def _filled(units: Sequence[list[int]], fractions: dict[str, float]) -> dict[str, list[list[int]]]:

@@ -7,6 +7,7 @@ import small_bundle
 import yaml
 
 from mlops_spec import evaluation, files, gate, manifest, report
+from mlops_spec.judged import read
 from mlops_spec.step_spec import StepEvaluation
 
 PRESET = Path(__file__).resolve().parents[1] / "conf" / "evaluation" / "mcnemar.yaml"
@@ -22,8 +23,8 @@ SETTINGS = {
 def judged(folder: Path, champion: Path | None = None) -> report.Inputs:
     """Evaluates the model of a folder on its data, and asks the gate."""
     evaluation.evaluate(folder / "data", folder / "bundle", folder / "evaluation", HOW)
-    rival = gate.read(champion) if champion else None
-    verdict = gate.judge(gate.read(folder / "evaluation"), rival, RULE.gate)
+    rival = read(champion) if champion else None
+    verdict = gate.judge(read(folder / "evaluation"), rival, RULE.gate)
     files.write_json(folder / "gate" / "verdict.json", verdict.document())
     return report.Inputs(
         data=folder / "data",
@@ -41,9 +42,10 @@ def small(folder: Path, labels=small_bundle.LABELS, wrong=0) -> report.Inputs:
     return judged(folder)
 
 
-def many(folder: Path, classes: int, images: int, wrong: float) -> report.Inputs:
+def many(folder: Path, named: int | tuple[str, ...], images: int, wrong: float) -> report.Inputs:
     """A test set of many classes, its answers made up; all images are one file."""
-    labels = tuple(f"class {number:04}" for number in range(classes))
+    labels = named if isinstance(named, tuple) else tuple(f"class {i:04}" for i in range(named))
+    classes = len(labels)
     small_bundle.data_set(folder / "data", labels[:3])
     one = next(iter(manifest.read(folder / "data").split("test")))
     root = manifest.read(folder / "data").root
@@ -60,11 +62,11 @@ def many(folder: Path, classes: int, images: int, wrong: float) -> report.Inputs
     logits[np.arange(images), said] += 6
     asked = evaluation.Asked(labels, "softmax", 5)
     more = {"cost": {"latency_ms": 1.0, "latency_p95_ms": 2.0, "size_mb": 3.0}}
-    more |= {"slices": [], "robustness": []}
+    more |= {"slices": [], "robustness": [], "learned": []}
     scores = evaluation.scored(dataset.split("test"), logits, asked)
     more |= {"bundle_digest": "0" * 64}
     evaluation.write(folder / "evaluation", scores, logits, asked, more)
-    verdict = gate.judge(gate.read(folder / "evaluation"), None, RULE.gate)
+    verdict = gate.judge(read(folder / "evaluation"), None, RULE.gate)
     files.write_json(folder / "gate" / "verdict.json", verdict.document())
     places = {"data": folder / "data", "bundle": folder / "bundle"}
     judged = {"evaluation": folder / "evaluation", "verdict": folder / "gate"}

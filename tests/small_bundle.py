@@ -57,8 +57,11 @@ def network(weights, how, shape=("batch", 8, 8, 3), kind=TensorProto.UINT8, name
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def data_set(folder, labels=LABELS, wrong=0):
-    """A data set of plain colours, two images a class and split; `wrong` test images deceive."""
+def data_set(folder, labels=LABELS, wrong=0, most=255):
+    """A data set of plain colours, two images a class and split; `wrong` test images deceive.
+
+    No channel is brighter than `most`.
+    """
     rows = []
     for position, label in enumerate(labels):
         for split in manifest.SPLITS:
@@ -68,7 +71,8 @@ def data_set(folder, labels=LABELS, wrong=0):
                     color, wrong = COLORS[LABELS[position - 1]], wrong - 1
                 path = folder / "images" / f"{position}" / f"{split}{number}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                picture = Image.new("RGB", (9 + number, 12), color)
+                color = tuple(min(value, most) for value in color)
+                picture = Image.new("RGB", (9 + number, 12 + manifest.SPLITS.index(split)), color)
                 picture.save(path)
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
                 rows.append(Row(str(path.relative_to(folder)), label, split, digest))

@@ -1,15 +1,18 @@
 import csv
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import small_bundle
 
-from mlops_spec import bootstrap, bundle, evaluation, files, gate, manifest
-from mlops_spec.errors import MlopsError
+from mlops_spec import bootstrap, bundle, cost, evaluation, files, learned, manifest
+from mlops_spec.errors import MlopsError, StateError
+from mlops_spec.judged import read
 from mlops_spec.metrics import confusion, measure, sampled
 from mlops_spec.rows import Row
 from mlops_spec.scores import Scores, doubtful, mistakes
+from mlops_spec.slices import wilson
 
 HOW = evaluation.How(batch_size=4, top_k=5, robustness=0)
 
@@ -40,6 +43,16 @@ def drawn(request):
     return scores(targets, weights / weights.sum(axis=1, keepdims=True))
 
 
+def gap_over_bins(sure, right):
+    """Expected calibration error by its definition: 15 bins [i/15, (i+1)/15), the last closed."""
+    edges = np.arange(16) / 15
+    total = 0.0
+    for low, high in pairwise(edges):
+        inside = (sure >= low) & ((sure < high) | ((high == 1) & (sure == 1)))
+        total += abs((sure[inside] - right[inside]).sum())
+    return total / len(sure)
+
+
 def test_metrics_are_those_of_scikit_learn(drawn, truth):
     true, said, p = drawn.targets, drawn.predictions, drawn.probabilities
     found = measure(drawn, 2)
@@ -50,7 +63,7 @@ def test_metrics_are_those_of_scikit_learn(drawn, truth):
         "matthews": truth.matthews_corrcoef(true, said),
         "log_loss": truth.log_loss(true, p),
         "brier": ((p - np.eye(p.shape[1])[true]) ** 2).sum(axis=1).mean(),
-        "calibration_error": found["calibration_error"],  # see below
+        "calibration_error": gap_over_bins(p.max(axis=1), true == said),
     }
     if p.shape[1] == 2:
         expected["roc_auc"] = truth.roc_auc_score(true, p[:, 1])
@@ -85,7 +98,7 @@ def test_numbers_of_a_test_set_of_one_class_are_numbers(sure):
     found = measure(scores([1, 1, 1], [[1 - sure, sure]] * 3), 5)
     assert np.isfinite([*found.values()]).all()
     assert found["accuracy"] == (sure > 0.5)
-    assert found["roc_auc"] == 0.5, "nothing to tell apart"
+    assert "roc_auc" not in found, "nothing to tell apart"
     assert found["matthews"] == 0
 
 
@@ -97,6 +110,21 @@ def test_the_bootstrap_is_the_spread_of_a_mean():
     share = right.mean()
     spread = 1.96 * np.sqrt(share * (1 - share) / 400)
     assert (low, high) == pytest.approx((share - spread, share + spread), abs=0.007)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("images", "classes"), [(60, 2), (300, 5), (400, 60)])
+def test_a_metric_lies_inside_its_interval(seed, images, classes):
+    """Of calibrated models too, whose samples all have larger calibration errors."""
+    chance = np.random.default_rng((seed, classes))
+    p = chance.dirichlet(np.full(classes, 0.3), size=images)
+    targets = np.array([chance.choice(classes, p=each) for each in p])
+    drawn = scores(targets, p, tuple(f"c{i}" for i in range(classes)))
+    metrics = measure(drawn, 1)
+    found = bootstrap.intervals(bootstrap.draw(drawn, 1), metrics)
+    low, high = found["calibration_error"]
+    assert 0 <= low < metrics["calibration_error"] < high
+    assert found["accuracy"][0] <= metrics["accuracy"] <= found["accuracy"][1]
 
 
 def test_two_models_are_drawn_the_same_samples(drawn):
@@ -183,8 +211,9 @@ def test_metrics_are_recorded_with_the_digest_of_the_test_images(judged, tmp_pat
     assert document["bundle_digest"] == bundle.digest(tmp_path / "bundle")
     assert {**document["metrics"], "test_images": document["test_images"]} == metrics
     assert document["labels"] == ["blue", "green", "red"]
-    low, high = document["intervals"]["accuracy"]
-    assert low < metrics["accuracy"] < high
+    assert document["intervals"]["accuracy"] == pytest.approx(wilson(5 / 6, 6))
+    low, high = document["intervals"]["macro_f1"]
+    assert low < metrics["macro_f1"] < high
     blue = document["classes"][0]
     assert {k: blue[k] for k in ("label", "images", "recall")} == {
         "label": "blue",
@@ -218,6 +247,110 @@ def test_answers_that_are_no_numbers_are_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_no_mistake_among_few_images_is_no_certainty(tmp_path):
+    small_bundle.data_set(tmp_path / "data")
+    small_bundle.make(tmp_path / "bundle")
+    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", HOW)
+    low, high = files.read_json(tmp_path / "out" / "metrics.json")["intervals"]["accuracy"]
+    assert (round(low, 2), high) == (0.61, 1.0)
+
+
+def test_answers_about_worse_pictures_are_numbers_too(tmp_path):
+    """Bright pictures overflow a network that answers dark ones."""
+    data = small_bundle.data_set(tmp_path / "data", most=100)
+    how = small_bundle.HOW.model_copy(update={"std": (0.5,) * 3})
+    small_bundle.make(tmp_path / "bundle", how=how, scale=3e38)
+    asked = replace(HOW, robustness=len(data.split("test")))
+    with pytest.raises(MlopsError, match=r"made worse \(brightness, strength \d\)"):
+        evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", asked)
+
+
+@pytest.mark.parametrize(
+    ("shape", "value"), [((5, 3), 0.3), ((6, 2), 0.5), ((6,), 0.3), ((6, 3), float("nan"))]
+)
+def test_a_benchmark_that_answers_something_else_is_refused(tmp_path, shape, value):
+    dataset = small_bundle.data_set(tmp_path / "data")
+    with pytest.raises(MlopsError, match=r"shape \(6, 3\): \(test images, classes\)"):
+        evaluation.baseline(dataset, np.full(shape, value), tmp_path / "out", 5)
+
+
+def test_latency_is_in_milliseconds(tmp_path, monkeypatch):
+    small_bundle.data_set(tmp_path / "data")
+    small_bundle.make(tmp_path / "bundle")
+    ticks = iter(np.arange(0, 100, 0.004))  # each image takes 4 ms
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: next(ticks))
+    found = cost.measure(
+        manifest.read(tmp_path / "data"), bundle.load(tmp_path / "bundle"), tmp_path / "bundle"
+    )
+    assert found["latency_ms"] == pytest.approx(4)
+    assert found["latency_p95_ms"] == pytest.approx(4)
+
+
+# What the model has seen
+
+
+def regrown(folder, dataset, *, swapped):
+    """The same images, some of which changed places with training images."""
+    rows = [*dataset.rows]
+    for label in dataset.classes[:swapped]:
+        mine = [i for i, row in enumerate(rows) if row.label == label]
+        train, test = (next(i for i in mine if rows[i].split == s) for s in ("train", "test"))
+        rows[train] = rows[train]._replace(split="test")
+        rows[test] = rows[test]._replace(split="train")
+    return manifest.write(folder, dataset.root, rows)
+
+
+def learned_of(tmp_path):
+    evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", HOW)
+    return files.read_json(tmp_path / "out" / "metrics.json")["learned"]
+
+
+def test_test_images_that_a_model_was_trained_on_are_named(tmp_path):
+    dataset = small_bundle.data_set(tmp_path / "data")
+    small_bundle.make(tmp_path / "bundle")
+    learned.write(tmp_path / "bundle", dataset)
+    assert learned_of(tmp_path) == []
+    again = regrown(tmp_path / "data", dataset, swapped=2)
+    known = {row.sha256 for row in dataset.rows if row.split != "test"}
+    expected = [i for i, row in enumerate(again.split("test")) if row.sha256 in known]
+    assert learned_of(tmp_path) == expected
+    assert len(expected) == 2
+
+
+def test_what_the_weights_before_were_trained_on_counts(tmp_path):
+    dataset = small_bundle.data_set(tmp_path / "data")
+    small_bundle.make(tmp_path / "bundle")
+    learned.write(tmp_path / "first", dataset)
+    again = regrown(tmp_path / "data", dataset, swapped=3)
+    learned.write(tmp_path / "bundle", again, tmp_path / "first")
+    assert len(learned_of(tmp_path)) == 3
+    learned.write(tmp_path / "bundle", again, tmp_path / "no bundle")
+    assert learned_of(tmp_path) == []
+
+
+def test_nothing_is_claimed_of_a_model_without_a_record(tmp_path):
+    dataset = small_bundle.data_set(tmp_path / "data")
+    small_bundle.make(tmp_path / "bundle")
+    assert learned_of(tmp_path) is None
+    small_bundle.make(tmp_path / "bundle", data_digest=dataset.digest)
+    assert learned_of(tmp_path) == [], "it was trained on this very data set"
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", b"pickle"])
+def test_a_damaged_record_is_named(tmp_path, content):
+    dataset = small_bundle.data_set(tmp_path / "data")
+    small_bundle.make(tmp_path / "bundle")
+    path = tmp_path / "bundle" / learned.FILE
+    path.write_bytes(content)
+    if content == b"pickle":
+        np.save(path, np.array([{}]), allow_pickle=True)
+    with pytest.raises(StateError, match=r"trained_on\.npy is damaged"):
+        learned.among(tmp_path / "bundle", dataset.split("test"))
+    np.save(path, np.zeros(3))
+    with pytest.raises(StateError, match="it holds float64 of 1 dimensions"):
+        learned.among(tmp_path / "bundle", dataset.split("test"))
+
+
 def test_every_test_image_has_its_prediction(judged, tmp_path):
     rows = predictions(judged[0])
     test = manifest.read(tmp_path / "data").split("test")
@@ -238,7 +371,7 @@ def test_the_batch_size_does_not_change_the_answers(judged, tmp_path):
 
 
 def test_the_gate_reads_what_the_evaluation_wrote(judged):
-    found = gate.read(judged[0])
+    found = read(judged[0])
     assert found.accuracy == pytest.approx(5 / 6)
     assert sum(found.correct) == 5
 
@@ -248,5 +381,5 @@ def test_classes_of_any_name_go_through_the_table(tmp_path):
     small_bundle.data_set(tmp_path / "data", labels)
     small_bundle.make(tmp_path / "bundle", labels)
     evaluation.evaluate(tmp_path / "data", tmp_path / "bundle", tmp_path / "out", HOW)
-    assert gate.read(tmp_path / "out").correct == [True] * 6
+    assert read(tmp_path / "out").correct == [True] * 6
     assert {row["label"] for row in predictions(tmp_path / "out")} == {*labels}

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from several_labels import prepared, written
 from small_training import PRESET, pictures
 
 from mlops_spec import evaluation, files, manifest
+from mlops_spec.rows import Row
 from trainers.benchmarks import linear_probe, majority
 
 CONF = PRESET.parents[1] / "benchmark"
@@ -104,3 +106,22 @@ def test_what_can_not_work_is_said_before_any_work(changes, key):
     whole = SimpleNamespace(benchmark=probe(**changes))
     assert [key for key, _ in linear_probe.contradictions(whole)] == [key]
     assert [*linear_probe.contradictions(SimpleNamespace(benchmark=probe()))] == []
+
+
+def test_what_never_changes_in_training_tells_nothing(tmp_path):
+    """The mean of equal pixels is not quite their value; that difference is no feature."""
+    chance = np.random.default_rng(0)
+    rows = []
+    for split, count in (("train", 30), ("val", 6), ("test", 30)):
+        for i in range(count):
+            label = "ab"[i % 2]
+            picture = np.full((8, 8), 200, np.uint8)
+            picture[:4] = chance.integers(0, 120, (4, 8)) + 100 * (i % 2)
+            if split == "test" and i % 4 > 1:
+                picture[7, 7] = 180
+            path = tmp_path / f"{split}{i}.png"
+            Image.fromarray(picture).save(path)
+            rows.append(Row(path.name, label, split, files.sha256_file(path)))
+    dataset = manifest.write(tmp_path, tmp_path, rows)
+    found = linear_probe.predict(probe(), dataset)
+    assert (found.argmax(axis=1) == dataset.targets(dataset.split("test"))).mean() == 1

@@ -29,11 +29,16 @@ def some_rows(labels=("ant", "bee")):
     ]
 
 
+def drawn(labels, fractions, seed, groups=None):
+    """Splits of images that are told apart by their position."""
+    return stratified(labels, fractions, seed, [str(i) for i in range(len(labels))], groups)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_each_class_is_split_in_the_same_proportions(seed):
     labels = np.repeat(["ant", "bee", "wasp"], [97, 61, 42])
     np.random.default_rng(seed).shuffle(labels)
-    found = Counter(zip(labels, stratified(labels, FRACTIONS, seed), strict=True))
+    found = Counter(zip(labels, drawn(labels, FRACTIONS, seed), strict=True))
     for label, size in Counter(labels).items():
         assert found[label, "test"] == round(size / 3)
         assert found[label, "val"] == round(size / 10)
@@ -43,15 +48,15 @@ def test_each_class_is_split_in_the_same_proportions(seed):
 def test_a_split_is_repeatable_and_has_a_seed_of_its_own():
     labels = ["ant", "bee"] * 50
     random.seed(1)
-    first = stratified(labels, FRACTIONS, 0)
+    first = drawn(labels, FRACTIONS, 0)
     random.seed(2)
-    assert stratified(labels, FRACTIONS, 0) == first
-    assert stratified(labels, FRACTIONS, 1) != first
+    assert drawn(labels, FRACTIONS, 0) == first
+    assert drawn(labels, FRACTIONS, 1) != first
 
 
 def test_the_split_of_a_class_does_not_depend_on_the_other_classes():
-    alone = stratified(["ant"] * 40, FRACTIONS, 0)
-    together = stratified(["ant"] * 40 + ["bee"] * 25, FRACTIONS, 0)
+    alone = drawn(["ant"] * 40, FRACTIONS, 0)
+    together = drawn(["ant"] * 40 + ["bee"] * 25, FRACTIONS, 0)
     assert together[:40] == alone
 
 
@@ -59,7 +64,7 @@ def test_the_split_of_a_class_does_not_depend_on_the_other_classes():
 @pytest.mark.parametrize("sizes", [[100, 10, 10], [80, *[2] * 10], [20] * 5, [6, 1, 3], [7] * 3])
 def test_a_large_subject_leaves_something_for_every_split(sizes, seed):
     groups = [f"p{number}" for number, size in enumerate(sizes) for _ in range(size)]
-    found = stratified(["ant"] * len(groups), {"test": 0.2, "val": 0.1}, seed, groups)
+    found = drawn(["ant"] * len(groups), {"test": 0.2, "val": 0.1}, seed, groups)
     assert {*found} == {"train", "val", "test"}
     assert len({*zip(groups, found, strict=True)}) == len(sizes)
 
@@ -67,28 +72,39 @@ def test_a_large_subject_leaves_something_for_every_split(sizes, seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_split_that_all_are_too_large_for_gets_the_smallest(seed):
     groups = [name for name, size in (("a", 10), ("b", 8), ("c", 6)) for _ in range(size)]
-    found = stratified(["ant"] * 24, {"test": 0.2}, seed, groups)
+    found = drawn(["ant"] * 24, {"test": 0.2}, seed, groups)
     assert {name for name, split in zip(groups, found, strict=True) if split == "test"} == {"c"}
 
 
 def test_a_subject_goes_where_it_fits_and_the_others_keep_the_proportions():
     groups = [f"p{number}" for number in range(30) for _ in range(40 if number == 7 else 2)]
     for seed in range(10):
-        found = Counter(stratified(["ant"] * len(groups), {"test": 0.2, "val": 0.1}, seed, groups))
+        found = Counter(drawn(["ant"] * len(groups), {"test": 0.2, "val": 0.1}, seed, groups))
         assert found == {"test": 20, "val": 10, "train": 68}
 
 
 def test_single_images_are_drawn_as_ever():
     """The digest of every data set that was drawn before depends on it."""
-    drawn = "".join(split[1] for split in stratified(["ant"] * 24, FRACTIONS, 0))
-    assert drawn == "erreererrrrrreaereearrrr"
-    assert stratified(["ant"] * 24, FRACTIONS, 0, [str(i) for i in range(24)]) == stratified(
-        ["ant"] * 24, FRACTIONS, 0
-    )
+    alone = drawn(["ant"] * 24, FRACTIONS, 0)
+    assert "".join(split[1] for split in alone) == "errrererrrearaerererrrre"
+    assert drawn(["ant"] * 24, FRACTIONS, 0, [str(i) for i in range(24)]) == alone
+
+
+@pytest.mark.parametrize("more", [1, 20, 300])
+def test_a_data_set_may_grow_and_its_images_stay(more):
+    """But for the few at the edge of what a split takes."""
+    before = [f"old {i}" for i in range(1000)]
+    after = [f"new {i}" for i in range(more)] + before
+    first = stratified(["ant"] * 1000, FRACTIONS, 0, before)
+    then = stratified(["ant"] * len(after), FRACTIONS, 0, after)[more:]
+    moved = sum(old != new for old, new in zip(first, then, strict=True))
+    assert moved <= (2 if more == 1 else 40)
+    taken = sum(new == "test" != old for old, new in zip(first, then, strict=True))
+    assert taken <= 20, "of what a model of before was trained on"
 
 
 def test_without_fractions_everything_is_training():
-    assert stratified(["ant", "bee"], {}, 0) == ["train", "train"]
+    assert drawn(["ant", "bee"], {}, 0) == ["train", "train"]
 
 
 def test_the_digest_ignores_place_and_order():

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import small_bundle
 import torch
+from reports import HOW, SETTINGS
 from several_labels import LOOSE, picture, prepared, table_of, written
 from sklearn import metrics as sklearn_metrics
 from small_training import settings
+from test_evaluation import gap_over_bins
 from test_local_target import ask, free_port
-from test_report import HOW, SETTINGS
 from toyproject import Project
 
 from mlops_spec import bundle, evaluation, files, gate, manifest, report
@@ -53,9 +54,31 @@ def test_metrics_are_those_of_their_definitions(seed) -> None:
     assert found["mean_average_precision"] == pytest.approx(np.mean(each))
     p = np.where(true, drawn.probabilities, 1 - drawn.probabilities).clip(1e-15)
     assert found["log_loss"] == pytest.approx(-np.log(p).mean())
+    assert found["brier"] == pytest.approx(((drawn.probabilities - true) ** 2).mean())
+    auc = sklearn_metrics.roc_auc_score(true, drawn.probabilities, average="macro")
+    assert found["roc_auc"] == pytest.approx(auc)
+    sure = np.maximum(drawn.probabilities, 1 - drawn.probabilities).ravel()
+    assert found["calibration_error"] == pytest.approx(gap_over_bins(sure, (true == said).ravel()))
     expected = sklearn_metrics.precision_recall_fscore_support(true, said, zero_division=0)
     mine = per_class(drawn)
     np.testing.assert_allclose([mine.precision, mine.recall, mine.f1, mine.images], expected)
+
+
+def test_classes_that_no_image_or_every_image_has_are_no_part_of_the_mean() -> None:
+    rows = Rows.of(Row(f"{i}.png", name, "test", str(i)) for i, name in enumerate(("a|b", "b")))
+    targets, p = np.array([[1.0, 1, 0], [0, 1, 0]]), np.array([[0.9, 0.8, 0.1], [0.2, 0.7, 0.3]])
+    found = measure(Scores(rows, ("a", "b", "c"), targets, p))
+    assert (found["roc_auc"], found["mean_average_precision"]) == (1, 1)
+    found = measure(Scores(rows, ("b", "c"), targets[:, 1:], p[:, 1:]))
+    assert not {"roc_auc", "mean_average_precision"} & {*found}
+
+
+def test_the_order_of_a_model_s_classes_is_no_matter() -> None:
+    rows = Rows.of([Row("0.png", "a|b", "test", "0"), Row("1.png", "b", "test", "1")])
+    p = np.array([[0.9, 0.8], [0.9, 0.1]])
+    drawn = Scores(rows, ("b", "a"), np.array([[1.0, 1], [1, 0]]), p)
+    assert drawn.answers == ["a|b", "b"]
+    assert measure(drawn)["accuracy"] == 1
 
 
 def test_a_class_that_no_image_has_has_no_precision() -> None:

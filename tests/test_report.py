@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_bundle
-from reports import SETTINGS, judged, many, small
+from reports import HOW, SETTINGS, judged, many, small
+from test_evaluation import regrown
 
-from mlops_spec import curves, evaluation, manifest, report, slices
+from mlops_spec import curves, evaluation, files, learned, manifest, report, slices
 from mlops_spec.report import answers, data
 
 
@@ -191,6 +192,36 @@ def test_a_thousand_classes_and_ten_thousand_mistakes_stay_small(tmp_path):
     page = written(many(tmp_path, 1000, 20_000, 0.6), tmp_path)
     assert (tmp_path / "report.html").stat().st_size < 20e6
     assert "class 0999" in page.text.getvalue()
+    assert page.tags.count("details") == 3, "classes, data, findings"
+
+
+def test_what_is_flattered_is_said_to_be(tmp_path):
+    inputs = small(tmp_path, wrong=1)
+    document = files.read_json(inputs.evaluation / "metrics.json")
+    files.write_json(inputs.evaluation / "metrics.json", {**document, "learned": [1, 2]})
+    told = "trained on 2 of the test images: its numbers flatter it"
+    assert told in written(inputs, tmp_path).line
+
+
+def test_images_that_were_left_out_of_a_comparison_are_counted(tmp_path):
+    inputs = small(tmp_path / "one", wrong=1)
+    other = small(tmp_path / "two")
+    small_bundle.make(other.bundle, scale=5.0)
+    before = regrown(tmp_path / "before", manifest.read(inputs.data), swapped=1)
+    learned.write(other.bundle, before)
+    evaluation.evaluate(inputs.data, other.bundle, other.evaluation, HOW)
+    again = judged(tmp_path / "one", other.evaluation)
+    text = written(again, tmp_path).line
+    # One picture of the six is there twice: a red one that is said to be blue
+    assert "on the 4 test images that neither was trained on" in text
+    assert "also those that one of the two was trained on" in text
+
+
+def test_labels_are_text_in_the_cells_of_a_large_matrix_too(tmp_path):
+    labels = tuple(f"{number:02} </script><x>" for number in range(answers.READABLE + 1))
+    page = written(many(tmp_path, labels, 200, 0.3), tmp_path)
+    assert page.tags.count("script") == 2
+    assert "x" not in page.tags
 
 
 # The data page

@@ -14,6 +14,7 @@ def pages(tmp_path_factory):
     """A report of few classes with everything on it, and one of many."""
     folder = tmp_path_factory.mktemp("pages")
     made = {"few": small(folder / "few", wrong=2), "many": many(folder / "many", 120, 2000, 0.3)}
+    made["very many"] = many(folder / "very many", 1000, 3000, 0.6)
     curves.write(made["few"].bundle, [(1, 2.0, 1.0, 0.5, 10), (2, 1.0, 0.5, 0.75, 20)])
     for name, inputs in made.items():
         report.write(inputs, folder / name)
@@ -22,11 +23,12 @@ def pages(tmp_path_factory):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [*WIDTHS])
-@pytest.mark.parametrize("name", ["few", "many"])
+@pytest.mark.parametrize("name", ["few", "many", "very many"])
 def test_nothing_is_wrong_with_the_page(chromium, pages, name, width, scheme):
     with opened(chromium, pages[name], WIDTHS[width], color_scheme=scheme) as page:
         assert not is_too_wide(page)
         assert violations(page) == {}
+        assert page.evaluate("document.documentElement.scrollHeight") < 20_000
         blank = "[...document.images].filter(image => !image.naturalWidth)"
         assert page.evaluate(f"{blank}.map(image => image.alt)") == []
         tall = "[...document.querySelectorAll('table.sorts tr')].filter(r => r.clientHeight > 90)"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from toyproject import KINDS, Project
 
-from mlops_spec import gate, spec
+from mlops_spec import gate, judged, spec
 from mlops_spec.spec import Section
 from mlops_spec.step_spec import StepEvaluation
 
@@ -89,7 +89,8 @@ def test_a_threshold_of_the_gate_is_read_before_there_is_a_champion():
     preset = yaml.safe_load(path.read_text("utf-8"))
     wish = StepEvaluation.model_validate({"gate": preset["gate"]})
     spec.note_reads()
-    gate.judge(gate.Judged({"accuracy": 1.0}, {}, frozenset("ab"), "x", (True,)), None, wish.gate)
+    one = judged.Judged({"accuracy": 1.0}, {}, frozenset("ab"), "x", ("1",), (True,))
+    gate.judge(one, None, wish.gate)
     assert [*spec.unread(wish)] == []
 
 

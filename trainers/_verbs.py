@@ -13,7 +13,9 @@ from mlops_spec import (
     evaluation,
     files,
     gate,
+    judged,
     kinds,
+    learned,
     lineage,
     manifest,
     pretrained,
@@ -76,6 +78,7 @@ def train(spec: StepSpec, args: argparse.Namespace) -> Summary:
     if args.weights and pretrained.digest(args.weights) != args.weights_digest:
         raise StepError(f"{args.weights} changed after the run was planned", "run again")
     metrics = module.train(spec, args.data, args.out, args.weights)
+    learned.write(args.out, manifest.read(args.data), args.weights)
     return Summary("", metrics)
 
 
@@ -106,8 +109,8 @@ def judge(spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Compares challenger and champion; a refusal is a result."""
     assert spec.evaluation is not None
     assert spec.evaluation.gate is not None
-    champion = gate.read(args.champion) if args.champion else None
-    verdict = gate.judge(gate.read(args.evaluation), champion, spec.evaluation.gate)
+    champion = judged.read(args.champion) if args.champion else None
+    verdict = gate.judge(judged.read(args.evaluation), champion, spec.evaluation.gate)
     files.write_json(args.out / "verdict.json", verdict.document())
     word = _WORDS[verdict.verdict]
     return Summary(f"{word}: {verdict.reason}", refused=not verdict.promote)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PAGE, CARD = "report.html", "model_card.md"
 _TEMPLATES = Path(__file__).parent
+_MANY_CLASSES, _MANY_ROWS = 200, 25  # tables of more are folded: of metrics, of data
 _LOWER_IS_BETTER = ("log_loss", "brier", "calibration_error")
 _WORDS = {
     "promote": "Promoted",
@@ -207,6 +208,7 @@ def _rendered(template: str, context: Mapping[str, Any], *, autoescape: bool = T
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"many_classes": _MANY_CLASSES, "many_rows": _MANY_ROWS}
     environment.filters["plain"] = plain
     environment.filters["shown"] = shown
     return environment.get_template(template).render(context)

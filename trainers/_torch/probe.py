@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 _ROUNDS = 200
+_STILL = 1e-4  # a standard deviation of a feature
 _NO_HEAD = Head(hidden=0, dropout=0.0, keep=False)  # and nothing is exported
 
 
@@ -30,8 +31,9 @@ def predict(spec: Spec, dataset: Dataset) -> np.ndarray:
     import numpy as np
 
     train, test = (_features(spec, dataset, split) for split in ("train", "test"))
-    mean, std = train.mean(dim=0), train.std(dim=0).clamp(min=1e-6)
-    train, test = (train - mean) / std, (test - mean) / std
+    mean, std = train.double().mean(dim=0), train.double().std(dim=0)
+    std[std < _STILL] = 1.0  # what never changed tells nothing, and its rounding even less
+    train, test = (((x - mean) / std).float() for x in (train, test))
     targets = torch.as_tensor(dataset.targets(dataset.split("train")))
     classifier = _fitted(train, targets, len(dataset.classes), spec.l2)
     with torch.no_grad():

@@ -202,7 +202,8 @@ def _drawn(good: Good, drawing: Draw, units: Sequence[int], *, several: bool) ->
         each = [manifest.labels(label, multi_label=True) for label in named]
         shares = splits.multi_stratified(each, drawing.fractions, drawing.seed, together)
     else:
-        shares = splits.stratified(named, drawing.fractions, drawing.seed, together)
+        keys = [good[i][1].sha256 for i in drawn]
+        shares = splits.stratified(named, drawing.fractions, drawing.seed, keys, together)
     return dict(zip(drawn, shares, strict=True))
 
 

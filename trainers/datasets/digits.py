@@ -52,14 +52,17 @@ def prepare(spec: Spec, out_dir: Path) -> manifest.Dataset:
     digits = load_digits()
     labels = [str(target) for target in digits.target]
     fractions = {"test": spec.test_fraction, "val": spec.val_fraction}
-    drawn = splits.stratified(labels, fractions, spec.split_seed)
-    rows = []
-    for i, (grey, label, split) in enumerate(zip(digits.images, labels, drawn, strict=True)):
+    contents = []
+    for grey in digits.images:
         buffer = io.BytesIO()
         Image.fromarray((grey * (255 / 16)).round().astype(np.uint8)).save(buffer, "PNG")
+        contents.append(buffer.getvalue())
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    drawn = splits.stratified(labels, fractions, spec.split_seed, digests)
+    rows = []
+    for i, (content, label, split) in enumerate(zip(contents, labels, drawn, strict=True)):
         path = out_dir / "images" / label / f"{i:04}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(buffer.getvalue())
-        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-        rows.append(Row(str(path.relative_to(out_dir)), label, split, digest))
+        path.write_bytes(content)
+        rows.append(Row(str(path.relative_to(out_dir)), label, split, digests[i]))
     return manifest.write(out_dir, out_dir, rows)
