@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from mlops_spec import secrets
 from mlops_spec.spec import Int, OpenSection
 from mlops_spec.steps import Step
 
@@ -46,7 +47,7 @@ def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
     """One step: start the service, replay the golden inputs, switch over."""
     assert isinstance(spec.target, Spec)
     host, port = spec.target.host, spec.target.port
-    payload = {
+    payload: dict[str, Any] = {
         "service": spec.registered_model,
         "command": ["python", "-m", "deployers.scoring", "--bundle", "${{bundle}}"],
         "host": host,
@@ -54,6 +55,9 @@ def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
     }
     if spec.lineage.trusted_key:
         payload["trusted_key"] = spec.lineage.trusted_key
+    named = secrets.named(spec.model_dump(mode="json"))
+    if named:
+        payload["withhold"] = named  # variables that the service does not get
     served = facts.target["digest"]
     champion = next((v.digest for v in facts.versions if v.champion), None)
     drift = f"{host}:{port} serves another model" if served != champion else ""

@@ -38,9 +38,11 @@ def noted(text: str) -> Move | None:
     """The move of a note; None for what is no note, or one of a later version of this program."""
     try:
         move = Move(**json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
-    sound = isinstance(move.before, int) and isinstance(move.after, int)
+    numbers, texts = (move.before, move.after), (move.why, move.when)
+    sound = all(isinstance(one, int) for one in numbers)
+    sound = sound and all(isinstance(one, str) for one in texts)
     return move if sound and move.kind in ("promote", "rollback") else None
 
 

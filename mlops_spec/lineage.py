@@ -43,6 +43,8 @@ def _name(value: str) -> str:
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, AfterValidator(_name)]
+Model = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$")]
+Moment = Annotated[str, Field(pattern=r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}Z$")]
 P = TypeVar("P", bound="_Part")
 
 
@@ -107,8 +109,8 @@ class Lineage(_Part):
     """Everything that made a model what it is, and the digests of all files of its bundle."""
 
     schema_version: Literal[1]
-    model: str  # registered as
-    registered: str  # UTC, to the second
+    model: Model  # registered as
+    registered: Moment  # UTC, to the second
     bundle: Digest  # the model's identity: its network and weights
     files: dict[Name, Digest]  # every file of the folder but the two of this module
     train: str  # key of the step that trained it

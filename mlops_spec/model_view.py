@@ -1,4 +1,7 @@
-"""What a person sees of registered models, as lines made from the documents that machines get."""
+"""What a person sees of registered models, as lines made from the documents that machines get.
+
+Bundles and registries may come from anywhere: each view makes all that they say harmless first.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mlops_spec.redaction import harmless
 from mlops_spec.spec import leaves
 from mlops_spec.view import yaml_text
 
@@ -23,6 +27,15 @@ _GAP = "  "
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 Row = Sequence[str]
+
+
+def _plain(value: Any) -> Any:
+    """A document without anything that a terminal would obey, in values as in names."""
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, dict):
+        return {_plain(name): _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def table(rows: Sequence[Row], right: str = "") -> Iterator[str]:
@@ -63,6 +76,7 @@ def models(documents: Sequence[dict[str, Any]], style: Style) -> Iterator[str]:
     if not documents:
         yield "no model is registered here yet; `python -m mlops_spec +experiment=NAME` makes one"
         return
+    documents = _plain(documents)
     named = _metric_names(one["metrics"] for one in documents)
     head = ("model", "versions", "champion", *named, "last registered")
     rows = [head, *(_model_row(one, named) for one in documents)]
@@ -87,6 +101,7 @@ def _metric_names(found: Iterator[Mapping[str, float]], most: int = _METRICS) ->
 
 def model(document: Mapping[str, Any], style: Style) -> Iterator[str]:
     """A model: its versions, the last one at the end, and who was champion when."""
+    document = _plain(document)
     versions = document["versions"]
     champion = next((one["version"] for one in versions if one["champion"]), "none")
     count = f"{len(versions)} version{'s' if len(versions) > 1 else ''}"
@@ -151,6 +166,7 @@ def _wrapped(text: str, indent: int, more: int = 31) -> Iterator[str]:
 
 def version(document: Mapping[str, Any], style: Style) -> Iterator[str]:
     """One version: where it comes from, how good it is, what it is made of."""
+    document = _plain(document)
     mark = ", champion" if document["champion"] else ""
     mark = ", rolled back" if document["rolled_back"] else mark
     yield style.paint(f"{document['model']} version {document['version']}{mark}", "bold")
@@ -208,6 +224,7 @@ def _of_lineage(document: Mapping[str, Any]) -> dict[str, str]:
 
 def verified(document: Mapping[str, Any], style: Style) -> Iterator[str]:
     """What became of checking a bundle, a line a problem."""
+    document = _plain(document)
     where, signer = document["bundle"], document["signed_by"]
     if document["problems"]:
         yield style.paint(f"{where} is not to be trusted:", "red")
@@ -243,6 +260,7 @@ def _section(title: str, values: Mapping[str, str], style: Style) -> Iterator[st
 
 def comparison(document: Mapping[str, Any], style: Style) -> Iterator[str]:
     """Two versions side by side: all metrics with their difference, and what else differs."""
+    document = _plain(document)
     names = document["versions"]
     rows: list[Row] = [("", *names, "difference")]
     rows += [_metric_row(name, pair) for name, pair in document["metrics"].items()]

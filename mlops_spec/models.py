@@ -13,6 +13,7 @@ from mlops_spec import model_view, registering, registry, signing, verification
 from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, StateError, suggest
 from mlops_spec.facts import MODELS
 from mlops_spec.origins import COMMAND_LINE
+from mlops_spec.redaction import harmless
 from mlops_spec.spec import LocalWorkspace, leaves
 from mlops_spec.verification import Expected
 from mlops_spec.view import echo
@@ -128,13 +129,18 @@ def _bundle(spec: Spec, word: str) -> tuple[Path, Expected]:
 
 
 def _print(documents: Iterable[Document], lines: Iterable[str], style: Style) -> None:
-    made = (json.dumps(one, ensure_ascii=False) for one in documents)
+    made = (_one_line(json.dumps(one, ensure_ascii=False)) for one in documents)
     for line in made if style.json else lines:
         echo(line)
 
 
+def _one_line(text: str) -> str:
+    """The same JSON without characters that a terminal would obey."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
 def _wrong(word: str, message: str) -> SpecError:
-    return SpecError([Problem(COMMAND_LINE, word, message)])
+    return SpecError([Problem(COMMAND_LINE, word, harmless(message))])
 
 
 def _known(place: Registry, name: str) -> list[Version]:
@@ -254,7 +260,7 @@ def rollback(spec: Spec, overrides: Sequence[str], style: Style) -> ExitCode:
     """
     place, name = place_of(spec.workspace), spec.registered_model
     if name not in place.names():
-        message = f"nothing is registered as {name}{suggest(name, place.names())}"
+        message = harmless(f"nothing is registered as {name}{suggest(name, place.names())}")
         raise StateError(message, "see what is: python -m mlops_spec models")
     move = place.rollback(name)
     if style.json:

@@ -6,6 +6,7 @@ The record alone must do: finished steps (`.mlops/steps`) may be deleted, or hol
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 REPRODUCES = "reproduces-"  # in the name of a run, between its time and the run it repeats
 NEEDED = ("data", "train", "evaluate")  # what is done again
+_KEY = re.compile(r"[0-9a-f]{64}")  # of a step
 _SHOWN = 5  # runs in a message
 
 
@@ -130,13 +132,15 @@ def read(folder: Path) -> Recorded:
     steps = _document(folder / "plan.json", _Steps).steps
     rows = results(folder)
     _check_finished(folder, rows)
+    planned = {one.step.id: one for one in steps}
+    _check_planned(folder / "plan.json", planned)
     spec = _document(folder / "spec.json", dict[str, Any])
     del spec["schema_version"]
     return Recorded(
         folder=folder,
         spec=spec,
         facts=_document(folder / "facts.json", RecordedFacts),
-        planned={planned.step.id: planned for planned in steps},
+        planned=planned,
         results=rows,
         card=_card(folder / CARD),
         metrics=_document(folder / METRICS, _Judged).metrics,
@@ -170,6 +174,18 @@ def _check_finished(folder: Path, rows: dict[str, Result]) -> None:
         if status not in ("done", "reused"):
             message = f"{folder} made no model that was judged: its step {step} was {status}"
             raise StateError(message, f"choose another run ({last()})")
+
+
+def _check_planned(path: Path, planned: dict[str, Planned]) -> None:
+    """Refuses a plan that lacks a step, or whose keys, which name folders, are none."""
+    for step in NEEDED:
+        if step not in planned:
+            raise _unusable(f"{path} is not what a run records: it has no step {step}")
+    for step, one in planned.items():
+        for key in (one.key, *one.needs.values(), *one.beside.values()):
+            if not _KEY.fullmatch(key):
+                what = f"a key of its step {step!a} is no sha256"
+                raise _unusable(f"{path} is not what a run records: {what}")
 
 
 def _document(path: Path, kind: type[T]) -> T:

@@ -84,6 +84,12 @@ def resolve(variables: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
     return {name: _REFERENCE.sub(value_of, text) for name, text in variables.items()}, used
 
 
+def named(values: object) -> list[str]:
+    """The secrets that a spec names, wherever in it, sorted."""
+    texts = (str(value) for _, value in _scalars(values, ""))
+    return sorted({name for text in texts for name in _REFERENCE.findall(text)})
+
+
 def unset(text: str) -> list[str]:
     """The secrets that a text names and the environment does not have."""
     return [name for name in _REFERENCE.findall(text) if not os.environ.get(name)]

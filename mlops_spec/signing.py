@@ -82,7 +82,11 @@ def private_key(text: str) -> Ed25519PrivateKey:
 
 
 def from_environment() -> Ed25519PrivateKey | None:
-    """The key that this process signs with, if it was given one; nobody after can read it there."""
+    """The key that this process signs with, if it was given one.
+
+    It is taken out of `os.environ`, so that no process that this one starts has it. The system goes
+    on showing what this process was started with to its user, in /proc/PID/environ, while it runs.
+    """
     text = os.environ.pop(VARIABLE, "")
     return private_key(text) if text else None
 

@@ -16,6 +16,7 @@ from mlops_spec import files, lineage, signing
 from mlops_spec.bundle import FILES
 from mlops_spec.errors import MlopsError, StateError, StepError
 from mlops_spec.lineage import FILE, SIGNATURE, Lineage, Signature
+from mlops_spec.redaction import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,11 +41,16 @@ class Checked:
     problems: tuple[str, ...]  # none: all is well
 
 
-def check(folder: Path, expected: Expected) -> Checked:
+def check(folder: Path, expected: Expected, *, signature: bool = True) -> Checked:
     """Checks everything about a bundle and changes nothing.
 
+    Args:
+        folder: The bundle.
+        expected: What it should be.
+        signature: Whether to look at its signature.
+
     Raises:
-        MlopsError: There is a signature, and no package that could check it.
+        MlopsError: There is a signature to look at, and no package that could check it.
     """
     if not folder.is_dir():
         return Checked(None, "", ("its folder is gone",))
@@ -55,23 +61,27 @@ def check(folder: Path, expected: Expected) -> Checked:
         what = f"it has no {FILE}: it was registered by an older mlops_spec, or not at all"
         return Checked(None, "", (what,))
     except StateError as error:
-        return Checked(None, "", (_line(error.message),))
-    signer, wrong = _signer(folder, content, expected.trusted_key)
+        return Checked(None, "", (harmless(error.message),))
+    signer, wrong = _signer(folder, content, expected.trusted_key) if signature else ("", [])
     problems = (*wrong, *_identity(found, expected), *_files(folder, found), *_card(folder, found))
-    return Checked(found, signer, tuple(map(_line, problems)))
+    return Checked(found, signer, tuple(map(harmless, problems)))
 
 
 def demand(folder: Path, expected: Expected) -> None:
     """Refuses a bundle that is not all that is expected.
 
+    A signature that nobody asks for is only looked at where it can be checked.
+
     Raises:
         StepError: It is not, with everything that is wrong with it.
     """
-    problems = check(folder, expected).problems
+    signature = bool(expected.trusted_key) or signing.is_installed()
+    problems = check(folder, expected, signature=signature).problems
     if problems:
         message = "\n  ".join([f"{folder} is refused:", *problems])
-        cure = "move that folder away and run the command that trained it again, with the right"
-        raise StepError(message, f"{cure} lineage.sign_with: it is registered anew, not trained")
+        cure = "move that folder away and run the command that trained it again"
+        right = ", with the right lineage.sign_with" if expected.trusted_key else ""
+        raise StepError(message, f"{cure}{right}: it is registered anew, not trained")
 
 
 def _signer(folder: Path, content: bytes, trusted: str) -> tuple[str, list[str]]:
@@ -128,11 +138,6 @@ def _files(folder: Path, found: Lineage) -> Iterator[str]:
             yield f"{name} was changed"
     for name in sorted(entries.keys() - {FILE, SIGNATURE}):
         yield f"{name} was added"
-
-
-def _line(text: str) -> str:
-    """A problem in one harmless line: names of files and keys may be anything."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _card(folder: Path, found: Lineage) -> Iterator[str]:

@@ -25,9 +25,9 @@ def public(number=1):
     return signing.text_of(signing.public_of(key(number)))
 
 
-def registered(folder, signer=None, **known):
+def registered(folder, signer=None, golden=(), **known):
     """A registered bundle in a folder, signed or not."""
-    small_bundle.make(folder, metrics={"accuracy": 0.75})
+    small_bundle.make(folder, metrics={"accuracy": 0.75}, golden=golden)
     files.write_text(folder / "report.html", "<p>good</p>")
     made = lineage.make(folder, "digits", TRAIN, registries.origin(**known))
     lineage.write(folder, made, signer)

@@ -103,6 +103,9 @@ def test_a_reason_that_is_too_long_for_a_note_is_cut():
     "text",
     ["", "{", "1", "null", "[]", "{}", '"x"', '{"before": 1}', '{"before": "1", "after": 2}']
     + [note(up(1, 2)).replace("promote", kind) for kind in ("outside", "later")]
+    + [note(up(1, 2)).replace('"2026-11-25T10:00:00Z"', when) for when in ("null", "7", "[]")]
+    + [note(up(1, 2)).replace('"gate"', why) for why in ("null", "7", "{}")]
+    + ["[" * 5000]
     + [note(up(1, 2)).replace(": 1,", ': "1",'), note(up(1, 2)).replace("{", '{"new": 1, ')],
 )
 def test_what_is_no_note_is_none(text):

@@ -127,6 +127,11 @@ WRONG = {
     "the folder above": ({"files": {"..": "ab" * 32}}, "own folder"),
     "no name": ({"files": {"": "ab" * 32}}, "own folder"),
     "a name that ends early": ({"files": {"model.json\0": "ab" * 32}}, "own folder"),
+    "a name that moves the cursor": ({"model": "digits\x1b[2J"}, "model"),
+    "a name of two lines": ({"model": "digits\n"}, "model"),
+    "no name of a model": ({"model": ""}, "model"),
+    "a time that forges a line": ({"registered": "2026-11-25T10:18:40Z\n  signed"}, "registered"),
+    "a time that is none": ({"registered": "yesterday"}, "registered"),
     "a parent of another kind": ({"parents": {"champion": 1, "weights": None}}, "parents"),
     "no parents": ({"parents": {}}, "parents"),
 }

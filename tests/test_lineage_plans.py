@@ -59,7 +59,14 @@ def test_a_key_is_named_in_the_step_that_registers_and_in_no_other():
     assert "SIGNING_KEY" not in json.dumps(environments)
     assert todo["deploy"].step.payload["trusted_key"] == lineages.public()
     assert signing.VARIABLE not in json.dumps(planned()["register"].step.payload)
-    assert "trusted_key" not in planned()["deploy"].step.payload
+    assert todo["deploy"].step.payload["withhold"] == ["SIGNING_KEY"]
+    assert not {"trusted_key", "withhold"} & planned()["deploy"].step.payload.keys()
+
+
+def test_a_service_is_to_have_no_secret_that_a_spec_names_anywhere():
+    words = ["+compute.environment.HUB_TOKEN=${secret:HUB}", SIGN]
+    words += ["+compute.environment.WHERE='a ${secret:A} and ${secret:HUB}'"]
+    assert planned(*words)["deploy"].step.payload["withhold"] == ["A", "HUB", "SIGNING_KEY"]
 
 
 def origin(*words, facts=FACTS):
@@ -90,4 +97,5 @@ def test_a_change_is_told_by_the_name_that_the_spec_has_for_it():
         return changes(before[name].step.payload, after[name].step.payload, {})
 
     assert told("register") == ["lineage.sign_with (absent) -> ${secret:SIGNING_KEY}"]
-    assert told("deploy") == [f"lineage.trusted_key (absent) -> {lineages.public()}"]
+    trusted = f"lineage.trusted_key (absent) -> {lineages.public()}"
+    assert told("deploy") == [trusted, 'withhold (absent) -> ["SIGNING_KEY"]']

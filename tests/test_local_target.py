@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import lineages
 import pytest
 from PIL import Image
 from toyproject import Project, copy
@@ -147,9 +148,41 @@ def test_model_that_answers_otherwise_never_takes_over(serving) -> None:
     image = base64.b64encode(picture(200)).decode()
     golden = {"image": image, "scores": [0.1, 0.9], "labels": ["dark"], "why": "mistake"}
     card.write_text(json.dumps({**document, "golden": [golden]}))
+    said = json.loads((card.parent / "lineage.json").read_text())
+    digests = {**said["files"], card.name: files.sha256_file(card)}
+    lineages.changed(card.parent, files=digests)
     deploy = project.path / "deployers" / "other.py"
     assert not deploy.exists()
     answer = project.run(*["name=toy", "data=toy", "training=toy", *words, "target.host=localhost"])
     assert answer.returncode == 5
     assert "golden input 1 is off by" in answer.stderr
     assert ask(port, "GET", "/healthz")[1]["pid"] == before
+
+
+def test_a_changed_bundle_is_refused_though_no_key_is_trusted(serving) -> None:
+    project, port, words = serving
+    before = ask(port, "GET", "/healthz")[1]["pid"]
+    (report,) = project.path.glob(".mlops/models/toy/*/report.html")
+    report.write_text("<p>forged</p>")
+    answer = project.run(*["name=toy", "data=toy", "training=toy", *words, "target.host=localhost"])
+    assert answer.returncode == 5
+    assert "report.html was changed" in answer.stderr
+    assert ask(port, "GET", "/healthz")[1]["pid"] == before
+
+
+def test_a_service_listens_at_an_address_of_ipv6(finished: Project) -> None:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as probe:
+            port = probe.getsockname()[1]
+    except OSError:
+        pytest.skip("LOUD: this machine has no ::1")
+    project = Project(finished.path, apart=True)
+    words = ["target=local", "target.host='::1'", f"target.port={port}"]
+    assert project.ran(*words) == ["deploy"]
+    try:
+        (made,) = project.path.glob(".mlops/steps/*/out/service.json")
+        document = json.loads(made.read_text())
+        assert document["url"] == f"http://[::1]:{port}/score"
+        assert project.ran(*words) == []
+    finally:
+        os.kill(document["pid"], signal.SIGTERM)

@@ -88,6 +88,33 @@ def test_a_damaged_record_is_said_with_the_cure(
     assert attempts(finished) == []
 
 
+@pytest.mark.parametrize("step", ["data", "train", "evaluate"])
+def test_a_plan_without_a_step_that_is_done_again_is_said(finished: Project, step: str) -> None:
+    path = recorded(finished) / "plan.json"
+    steps = json.loads(path.read_text())["steps"]
+    edited(path, steps=[one for one in steps if one["step"]["id"] != step])
+    answer = again(finished)
+    assert answer.returncode == 1
+    assert f"plan.json is not what a run records: it has no step {step}" in answer.stderr
+    assert "restore it from a copy, or choose another run (the last: " in answer.stderr
+    assert attempts(finished) == []
+
+
+@pytest.mark.parametrize("key", ["../../elsewhere", "", "5bf3", "A" * 64, "a" * 64 + "\n"])
+@pytest.mark.parametrize("where", ["key", "needs"])
+def test_a_key_that_names_another_folder_is_said(finished: Project, where: str, key: str) -> None:
+    path = recorded(finished) / "plan.json"
+    steps = json.loads(path.read_text())["steps"]
+    (one,) = (one for one in steps if one["step"]["id"] == ("data" if where == "key" else "train"))
+    one[where] = key if where == "key" else {"data": key}
+    edited(path, steps=steps)
+    answer = again(finished)
+    assert answer.returncode == 1
+    assert f"a key of its step '{one['step']['id']}' is no sha256" in answer.stderr
+    assert "restore it from a copy" in answer.stderr
+    assert attempts(finished) == []
+
+
 @pytest.mark.parametrize("name", ["model.json", "metrics.json"])
 def test_a_record_without_its_model_is_said(finished: Project, name: str) -> None:
     (recorded(finished) / name).unlink()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from mlops_spec import secrets
+from mlops_spec import redaction, secrets
 from mlops_spec.errors import MlopsError
 from mlops_spec.origins import Setting
 
@@ -46,6 +48,23 @@ LOOKS = {
     "model vendor": "sk-" + "a1B2" * 8,
     "storage key": "aB3/" * 21 + "aB==",
     "password in an address": "postgresql://user:hunter2@host:5432/db",
+    "Amazon, a signed address": "https://b.s3.amazonaws.com/k?X-Amz-Date=1&X-Amz-Signature="
+    + "0123456789abcdef" * 4,
+    "Amazon, a session": "https://b.s3.amazonaws.com/k?X-Amz-Security-Token=" + "aB3%2F" * 20,
+    "Amazon, a signed address of before": "https://b.s3.amazonaws.com/k?AWSAccessKeyId=A"
+    "KIAIOSFODNN7EXAMPLE&Expires=1&Signature=" + "aB3%2F" * 4,
+    "Amazon, a pair": "AKIAIOSFODNN7EXAMPLE:" + "aB3/" * 10,
+    "Amazon, a pair in a file": "aws_access_key_id = ASIAIOSFODNN7EXAMPLE\n"
+    "aws_secret_access_key = " + "aB3/" * 10,
+    "Google, a signed address": "https://storage.googleapis.com/b/k?X-Goog-Signature=" + "0a" * 256,
+    "Google, a key": "https://maps.example.org/?key=AIza" + "aB3-_" * 7,
+    "a token in an address": "https://example.org/photos.zip?token=" + "abcdefghijklm" * 2,
+    "an upper-case token": "https://example.org/photos.zip?v=1&TOKEN=" + "abcdefghijklm" * 2,
+    "an access token": "https://example.org/a?access_token=" + "aB3" * 8,
+    "a token behind the #": "https://example.org/a#access_token=" + "aB3" * 8,
+    "an API key": "https://example.org/a?api_key=" + "aB3" * 8,
+    "an API key in one word": "https://example.org/a?apikey=" + "aB3" * 8,
+    "a password as a parameter": "https://example.org/a?user=me&password=correct-horse-battery",
     "inside a sentence": "use ghp_" + "a1B2" * 9 + " for it",
 }
 HARMLESS = [
@@ -62,6 +81,15 @@ HARMLESS = [
     "sha256:" + "0123456789abcdef" * 4,
     "0123456789abcdef" * 8,
     "sk-short",
+    "https://example.org/a.zip?sha256=" + "0123456789abcdef" * 4,
+    "https://example.org/a.zip?version=" + "0123456789abcdef" * 4 + "&download=true",
+    "https://example.org/a?monkey=" + "0123456789abcdef",
+    "https://example.org/a?token=short&page=2",
+    "https://example.org/a?token=${secret:PHOTOS_TOKEN}",
+    "https://example.org/0123456789abcdef0123456789abcdef/a.zip?key=",
+    "AKIAIOSFODNN7EXAMPLE",
+    "AKIAIOSFODNN7EXAMPLE is a name, sha256:" + "0123456789abcdef" * 4,
+    "commit 0123456789abcdef0123456789abcdef01234567",
     "${name}_x",
     "task-based-learning-rate-schedule",
 ]
@@ -145,6 +173,19 @@ def test_a_secret_that_is_not_set_is_named_with_a_cure(monkeypatch):
 def test_every_occurrence_of_every_secret_is_masked():
     text = secrets.mask("hunter2 and abc, hunter2", {"hunter2", "abc"})
     assert text == "*** and ***, ***"
+
+
+@pytest.mark.parametrize("value", LOOKS.values(), ids=LOOKS.keys())
+def test_what_is_left_of_an_error_is_json_still(value):
+    document = {"message": f'it says "{value}" there', "more": [{"key": "a"}]}
+    found = json.loads(redaction.redact(json.dumps(document)))
+    assert found["more"] == document["more"]
+    assert value not in found["message"]
+
+
+def test_only_the_secret_of_an_address_is_hidden():
+    text = "GET https://example.org/a?page=2&token=abcdefghijklmnopqrst&size=3 failed"
+    assert redaction.redact(text) == "GET https://example.org/a?page=2***&size=3 failed"
 
 
 def test_a_secret_that_another_value_shadows_is_a_problem_at_its_own_line():

@@ -41,6 +41,14 @@ def test_signing_registers_again_and_trains_nothing(keyed: Project) -> None:
     assert len(list(keyed.path.glob(".mlops/models/toy/*"))) == 1
 
 
+def test_nobody_signs_until_a_spec_asks_for_it(keyed: Project, monkeypatch) -> None:
+    monkeypatch.setenv(signing.VARIABLE, lineages.secret())
+    assert "register" in keyed.ran("registered_model=other")
+    (made,) = keyed.path.glob(".mlops/models/other/*")
+    assert (made / "lineage.json").exists()
+    assert not (made / "lineage.sig.json").exists()
+
+
 def test_a_lineage_tells_the_code_that_was_recorded_with_the_training(keyed: Project) -> None:
     trained = json.loads(keyed.result_files()["train"].read_text())
     said = json.loads((bundle_of(keyed) / "lineage.json").read_text())
@@ -143,6 +151,17 @@ def serving(keyed: Project):
     assert answer.returncode == 0, answer.stderr
     yield keyed, port, words
     os.kill(asked(port), signal.SIGTERM)
+
+
+def test_a_service_does_not_have_the_key_that_signed_its_model(serving) -> None:
+    _, port, _ = serving
+    environment = Path(f"/proc/{asked(port)}/environ")
+    if not environment.exists():
+        pytest.skip("LOUD: no /proc here: nobody looked at the environment of a service")
+    found = environment.read_bytes()
+    assert b"PATH=" in found
+    assert b"SIGNING_KEY" not in found
+    assert lineages.secret().encode() not in found
 
 
 def refused(project: Project, *words: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from mlops_spec import signing
+from mlops_spec.actions import Context, local
 from mlops_spec.errors import MlopsError, StateError
+from mlops_spec.steps import Step
 
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw()
@@ -121,6 +123,14 @@ def test_the_key_of_a_step_is_taken_out_of_its_environment(monkeypatch):
     assert signing.from_environment() is not None
     assert signing.VARIABLE not in os.environ
     assert signing.from_environment() is None
+
+
+def test_a_key_of_the_shell_reaches_a_step_only_where_a_spec_asks(tmp_path, monkeypatch):
+    monkeypatch.setenv(signing.VARIABLE, "ambient")
+    step, context = Step("register", "local.run", {}), Context(tmp_path, {}, print, "1a" * 32)
+    assert signing.VARIABLE not in local._environment(step, context, {})
+    chosen = {signing.VARIABLE: "asked for"}
+    assert local._environment(step, context, chosen)[signing.VARIABLE] == "asked for"
 
 
 @pytest.fixture

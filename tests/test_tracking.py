@@ -1,6 +1,7 @@
 """Curves in MLflow: there while a training runs, whole after whatever happened to it."""
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -144,6 +145,7 @@ def test_a_run_has_parameters_and_what_each_epoch_said(uri, data, tmp_path, caps
     metrics = loop.fit(step(training), data, tmp_path / "out")
     (run,) = runs(uri)
     assert run.info.status == "FINISHED"
+    assert re.fullmatch(r"small_cnn 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", run.info.run_name)
     assert run.data.tags["mlops_spec.train"] == KEY
     assert run.data.params["training.schedule.kind"] == "step"
     assert run.data.params["model.backbone"] == "small_cnn"
@@ -164,12 +166,13 @@ def test_a_run_has_parameters_and_what_each_epoch_said(uri, data, tmp_path, caps
 @pytest.mark.usefixtures("exported")
 def test_a_run_that_is_given_is_continued(uri, data, tmp_path, monkeypatch):
     client = MlflowClient(uri)
-    given = client.create_run(client.create_experiment("azure"))
+    given = client.create_run(client.create_experiment("azure"), run_name="mine")
     monkeypatch.setenv("MLFLOW_RUN_ID", given.info.run_id)
     loop.fit(step(settings(**THREE)), data, tmp_path / "out")
     assert runs(uri) == []
     assert epochs(uri, given) == [1, 2, 3]
-    assert client.get_run(given.info.run_id).info.status == "FINISHED"
+    after = client.get_run(given.info.run_id).info
+    assert (after.status, after.run_name) == ("FINISHED", "mine")
 
 
 @pytest.mark.usefixtures("exported")

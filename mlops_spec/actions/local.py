@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import files, secrets, tracking
+from mlops_spec import files, secrets, signing, tracking
 from mlops_spec.actions import Context, Outcome
 from mlops_spec.errors import StepError
 
@@ -68,10 +68,14 @@ def command(step: Step, context: Context) -> list[str]:
 
 
 def _environment(step: Step, context: Context, chosen: dict[str, str]) -> dict[str, str]:
-    """The variables of a step's process: what a person chose wins, the spec before the shell."""
+    """The variables of a step's process: what a person chose wins, the spec before the shell.
+
+    A key to sign with is never the shell's: nobody signs until a spec asks for it.
+    """
+    shell = {name: value for name, value in os.environ.items() if name != signing.VARIABLE}
     own = {"PYTHONUNBUFFERED": "1", "MLOPS_SPEC_PARENT": str(os.getpid())}
     own[tracking.SECONDS] = json.dumps(dict(context.seconds))
-    return {**step.variables, **os.environ, **own, tracking.STEP: context.key, **chosen}
+    return {**step.variables, **shell, **own, tracking.STEP: context.key, **chosen}
 
 
 def _execute(words: list[str], environment: dict[str, str], heard: Any) -> int:

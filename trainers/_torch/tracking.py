@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.callbacks import Callback
@@ -208,19 +209,24 @@ def _connect(uri: str, attempt: str, parameters: dict[str, Any]) -> _Target:
         logging.getLogger(name).setLevel(logging.ERROR)
     with tracking.only_setup(uri, _SETUP_SECONDS):
         mlflow = tracking.client(uri, logging.CRITICAL)
-        run = _run(mlflow, attempt)
+        run = _run(mlflow, attempt, str(parameters.get("model.backbone", "training")))
     tracking.log_parameters(mlflow, run, parameters)
     history = mlflow.get_metric_history(run.info.run_id, _SHOWN[0])
     return _Target(mlflow, run.info.run_id, {metric.step for metric in history})
 
 
-def _run(mlflow: MlflowClient, attempt: str) -> Run:
-    """The run that was given, the one of this training before it was interrupted, or a new one."""
+def _run(mlflow: MlflowClient, attempt: str, backbone: str) -> Run:
+    """The run that was given, the one of this training before it was interrupted, or a new one.
+
+    A new one is called by its backbone and when it began. MLflow would draw a name, and draw the
+    same one in each training of a seed.
+    """
     given, step = (os.environ.get(name, "") for name in (tracking.RUN, tracking.STEP))
     tags = {_ATTEMPT: attempt, **({tracking.TRAIN: step} if step else {})}
     known = mlflow.get_run(given) if given else _find(mlflow, attempt)
     if known is None:
-        return mlflow.create_run(_experiment(mlflow), tags=tags)
+        name = f"{backbone} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return mlflow.create_run(_experiment(mlflow), tags=tags, run_name=name)
     for name, value in tags.items():
         mlflow.set_tag(known.info.run_id, name, value)
     mlflow.update_run(known.info.run_id, "RUNNING")

@@ -1,5 +1,6 @@
 """`training.kind: toy`: the nearest mean brightness, as an ONNX network without torch."""
 
+import base64
 import shutil
 import time
 from pathlib import Path
@@ -46,7 +47,8 @@ def train(spec: StepSpec, data_dir: Path, out_dir: Path, _weights: Path | None) 
         rows = [row for row in dataset.split("train") if row.label == label]
         pictures = np.stack([bundle.pixels(dataset.content(row), how) for row in rows])
         means.append(pictures.mean() / 255)
-    _write(out_dir, np.array(means[::-1] if spec.training.flip else means), how)
+    means = np.array(means[::-1] if spec.training.flip else means)
+    _write(out_dir, means, how)
     card = bundle.Card(
         trainer="toy",
         labels=dataset.classes,
@@ -54,11 +56,28 @@ def train(spec: StepSpec, data_dir: Path, out_dir: Path, _weights: Path | None) 
         data_digest=dataset.digest,
         spec=spec.model_dump(mode="json", exclude_none=True),
         versions={},
-        golden=(),
+        golden=tuple(_golden(dataset, means, how)),
     )
     bundle.write(out_dir, card)
     shutil.rmtree(checkpoints)
     return {"rounds": float(spec.training.rounds)}
+
+
+def _golden(dataset: manifest.Dataset, means, how: bundle.Preprocessing):
+    """A picture of each class with the softmax of what the network answers for it."""
+    import numpy as np
+
+    for label in dataset.classes:
+        row = next(row for row in dataset.split("train") if row.label == label)
+        content = dataset.content(row)
+        brightness = bundle.pixels(content, how).mean() / 255
+        odds = np.exp(-10 * (brightness - means) ** 2)
+        yield bundle.Golden(
+            image=base64.b64encode(content).decode(),
+            scores=tuple(map(float, odds / odds.sum())),
+            labels=(label,),
+            why="sure",
+        )
 
 
 def _write(out_dir: Path, means, how: bundle.Preprocessing) -> None:
