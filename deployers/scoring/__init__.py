@@ -1,1 +1,9 @@
-"""The scoring service: a bundle behind HTTP."""
+"""The scoring service: a bundle behind HTTP, and the one contract that every target serves.
+
+wire      what a request may look like, and what it is answered
+pictures  from an image file to what the network takes, safely
+batching  requests of many clients, answered together
+engines   what computes: a module each
+app       the addresses
+score     the same behind Azure ML's own inference server
+"""

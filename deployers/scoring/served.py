@@ -1,0 +1,61 @@
+"""What is served: a bundle, opened once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deployers.scoring import wire
+from deployers.scoring.engines import onnxruntime
+from mlops_spec import bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deployers.scoring.engines import Engine
+    from mlops_spec.card import Card
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that is ready to answer.
+
+    Attributes:
+        name: Of the registered model.
+        version: Of the same.
+        digest: Of its network and weights.
+        card: The bundle's.
+        engine: What computes.
+    """
+
+    name: str
+    version: str
+    digest: str
+    card: Card
+    engine: Engine
+
+    def named(self) -> dict[str, str]:
+        """Which model it is."""
+        return {"name": self.name, "version": self.version, "digest": self.digest}
+
+    def blank(self, images: int) -> np.ndarray:
+        """Black pictures, for a network to get warm by (images, H, W, C)."""
+        how = self.card.preprocessing
+        return np.zeros((images, how.input_size, how.input_size, how.channels), np.uint8)
+
+    def document(self, logits: np.ndarray, top: int) -> dict[str, Any]:
+        """What a request is answered, given logits of its images in order (N, classes)."""
+        p = bundle.activated(logits, self.card.activation, self.card.temperature)
+        return {"model": self.named(), "predictions": wire.answer(self.card, p, top)}
+
+
+def load(folder: Path, name: str, version: str) -> Served:
+    """Opens a bundle.
+
+    Raises:
+        MlopsError: It is none, or was changed.
+    """
+    card = bundle.read(folder)
+    return Served(name, version, bundle.digest(folder), card, onnxruntime.load(folder, card))

@@ -1,0 +1,27 @@
+"""How a model is served: limits and times, the section `serving` of a target."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mlops_spec.spec import Float, Int, Section
+
+Count = Annotated[Int, Field(ge=1)]
+Seconds = Annotated[Float, Field(gt=0)]
+
+
+class Serving(Section):
+    """What one process of the service does at most, and how long it waits for what."""
+
+    top_k: Count  # most probable classes that an answer lists
+    max_bytes: Count  # of a request
+    max_pixels: Count  # of an image before it is decoded
+    max_images: Count  # of a request
+    max_batch: Count  # images that the network is given together
+    max_delay: Annotated[Float, Field(ge=0)]  # seconds that an image waits for others on their way
+    max_waiting: Count  # images; more are answered with 429
+    body_seconds: Seconds  # for a client to send its request
+    answer_seconds: Seconds  # from then on
+    drain_seconds: Seconds  # for what is being answered when the service is told to end

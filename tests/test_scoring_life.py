@@ -1,0 +1,163 @@
+"""The life of a scoring service: getting ready, being told to end, being killed, bad bundles."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import small_bundle
+from scoring import ready, serving, start
+from test_scoring import RED, labels
+
+# An engine that takes half a second for a batch; everything else is the service's own
+SLOW = """
+import time
+from deployers.scoring import __main__ as service
+from deployers.scoring.engines import onnxruntime
+plain = onnxruntime.Engine.logits
+onnxruntime.Engine.logits = lambda self, pictures: time.sleep(0.5) or plain(self, pictures)
+service.main()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return small_bundle.make(tmp_path / "bundle")
+
+
+def later(function, *arguments):
+    """Starts asking; the list gets the answer, or the error."""
+    found = []
+
+    def ask():
+        try:
+            found.append(function(*arguments))
+        except OSError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread, found
+
+
+def test_it_is_not_ready_before_its_engine_is_warm(folder, tmp_path):
+    client = start(folder, tmp_path / "service", code=SLOW)
+    try:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                status, _, answer = client.ask("GET", "/readyz")
+                break
+            except OSError:
+                time.sleep(0.02)
+        assert (status, answer) == (503, {"ready": False})
+        status, headers, answer = client.ask("POST", "/score", RED)
+        assert (status, headers["Retry-After"], answer) == (503, "1", {"error": "not ready yet"})
+        assert labels(ready(client).score(RED)) == ["red"]
+    finally:
+        client.process.kill()
+        client.process.wait()
+
+
+def test_what_is_being_answered_is_answered_before_it_ends(folder, tmp_path):
+    with serving(folder, tmp_path / "service", code=SLOW) as client:
+        asking = [later(client.score, RED) for _ in range(3)]
+        time.sleep(0.2)
+        client.process.send_signal(signal.SIGTERM)
+        assert client.process.wait(10) in (0, -signal.SIGTERM)
+        for thread, found in asking:
+            thread.join()
+            assert labels(found[0]) == ["red"]
+        assert "Traceback" not in client.log.read_text("utf-8")
+
+
+def test_what_takes_too_long_is_told_so(folder, tmp_path):
+    with serving(folder, tmp_path / "service", code=SLOW, answer_seconds=0.2) as client:
+        status, answer = client.score(RED)
+        assert (status, answer["error"]) == (504, "no answer in 0.2 s")
+        time.sleep(0.6)
+        assert "scoring_waiting_images 0.0" in client.ask("GET", "/metrics")[2]
+
+
+def test_a_full_service_says_when_to_come_again(folder, tmp_path):
+    with serving(folder, tmp_path / "service", code=SLOW, max_waiting=2) as client:
+        asking = [later(client.ask, "POST", "/score", RED) for _ in range(6)]
+        for thread, _ in asking:
+            thread.join()
+        answers = [found[0] for _, found in asking]
+        assert {status for status, _, _ in answers} == {200, 429}
+        assert all(head["Retry-After"] == "1" for status, head, _ in answers if status == 429)
+        assert labels(client.score(RED)) == ["red"]
+
+
+def test_killed_it_starts_again_on_the_same_bundle(folder, tmp_path):
+    for _ in range(2):
+        client = ready(start(folder, tmp_path / "service"))
+        assert labels(client.score(RED)) == ["red"]
+        client.process.kill()
+        client.process.wait()
+
+
+def said(folder, tmp_path):
+    """How a service that does not start ends, and its last words."""
+    client = start(folder, tmp_path / "service")
+    code = client.process.wait(30)
+    text = client.log.read_text("utf-8")
+    assert "Traceback" not in text
+    return code, text
+
+
+def test_without_a_bundle_it_does_not_start(tmp_path):
+    code, text = said(tmp_path / "nothing", tmp_path)
+    assert (code != 0, "is no model bundle" in text) == (True, True)
+
+
+def test_a_bundle_that_was_tampered_with_is_not_served(folder, tmp_path):
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"x")
+    code, text = said(folder, tmp_path)
+    assert (code != 0, "model.onnx is not the file that training recorded" in text) == (True, True)
+
+
+def test_a_bundle_of_a_newer_version_is_not_served(folder, tmp_path):
+    card = json.loads((folder / "model.json").read_text("utf-8"))
+    text = json.dumps({**card, "schema_version": 99})
+    (folder / "model.json").write_text(text, encoding="utf-8")
+    code, text = said(folder, tmp_path)
+    assert (code != 0, "newer mlops_spec" in text) == (True, True)
+
+
+def test_settings_that_are_none_are_said(folder, tmp_path):
+    client = start(folder, tmp_path / "service", max_batch=0, extra=1)
+    assert client.process.wait(30) == 2
+    text = client.log.read_text("utf-8")
+    assert "max_batch" in text
+    assert "extra" in text
+    assert "Traceback" not in text
+
+
+def test_a_port_in_use_is_said(folder, tmp_path):
+    with serving(folder, tmp_path / "one") as client:
+        settings = tmp_path / "one" / "settings.json"
+        words = ["--bundle", folder, "--settings", settings, "--host", "127.0.0.1"]
+        answer = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "deployers.scoring",
+                *map(str, words),
+                "--port",
+                str(client.port),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert answer.returncode != 0
+        assert "address already in use" in answer.stderr
+        assert "Traceback" not in answer.stderr
+        assert labels(client.score(RED)) == ["red"]
