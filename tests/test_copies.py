@@ -6,7 +6,7 @@ from pathlib import Path
 
 import lineages
 import pytest
-from registries import DATABASE, FIRST, MODELS, candidate, origin
+from registries import DATABASE, FIRST, MODELS, SECOND, candidate, origin
 
 from mlops_spec import copies, lineage, registry
 from mlops_spec.registering import LocalRegistry
@@ -103,6 +103,22 @@ def test_half_of_what_was_being_deleted_is_never_put_back(first, home, monkeypat
     home.rename("aside")
     copies.put_back(MODELS / "digits")
     assert not home.exists()
+
+
+@pytest.mark.parametrize("act", ["promote", "rollback", "register"])
+def test_a_bundle_whose_successor_never_came_is_put_back(home, tmp_path, act):
+    place = LocalRegistry(DATABASE, MODELS)
+    second = candidate(tmp_path / "second", SECOND, 1, 2.0)
+    place.promote("digits", place.register(second).version, "better", 1)
+    home.rename(registry.aside_of(home))
+    acts = {
+        "promote": lambda: place.promote("digits", 1, "after all", 2),
+        "rollback": lambda: place.rollback("digits"),
+        "register": lambda: place.register(second),
+    }
+    acts[act]()
+    assert registry.damage(place.versions("digits")[0]) == ""
+    assert not registry.aside_of(home).exists()
 
 
 def test_what_waits_beside_its_successor_is_deleted(home):
