@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_spec import reasons, tracking
+from mlops_spec.errors import StateError
 from mlops_spec.origins import where_is
 from mlops_spec.spec import leaves
 from mlops_spec.steps import Step, code_of, keys_of, steps
@@ -66,6 +67,9 @@ def plan(spec: Spec, facts: Facts, origins: Origins | None = None) -> Plan:
         spec: What is wanted.
         facts: What the world is.
         origins: Where each key was written, to name the line that causes a step to run.
+
+    Raises:
+        StateError: A step has to run and can not.
     """
     written = {key: where_is(origins, key) for key in origins} if origins else {}
     requests = [_told(step, written) for step in steps(spec, facts)]
@@ -83,6 +87,8 @@ def plan(spec: Spec, facts: Facts, origins: Origins | None = None) -> Plan:
             seconds=_seconds(step, facts),
         )
         planned[step.id] = _decide(draft, planned, facts, origins or {})
+        if planned[step.id].status == "run" and step.obstacle:
+            raise StateError(*step.obstacle)
     return Plan(spec.name, tuple(planned.values()))
 
 

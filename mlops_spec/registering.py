@@ -8,21 +8,20 @@ process that is killed between them leaves nothing false.
 from __future__ import annotations
 
 import contextlib
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
-from mlops_spec import bundle, champions, learned, lineage, registry, tracking
+from mlops_spec import bundle, champions, copies, lineage, registry, tracking
 from mlops_spec.champions import Move
 from mlops_spec.errors import StateError
 from mlops_spec.registry import BASELINE, CHAMPION, DIGEST, METRIC, MOVE, TRAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
     from typing import Literal
 
     from mlflow import MlflowClient
@@ -54,11 +53,14 @@ class LocalRegistry:
 
     def register(self, candidate: Candidate) -> Version:
         """Makes a model a version, or finds the version that it is; the champion stays."""
-        with self._writing() as client:
+        with self._writing(candidate.model) as client:
             digest = bundle.digest(candidate.bundle)
             path = registry.home_of(self.models / candidate.model, digest)
-            _store(candidate, path)
-            known = next((v for v in self.versions(candidate.model) if v.digest == digest), None)
+            versions = self.versions(candidate.model)
+            known = next((one for one in versions if one.digest == digest), None)
+            if known and known.version == candidate.baseline:
+                candidate = _as_before(candidate, known, versions)
+            copies.store(candidate, path)
             if known:
                 _renew(client, candidate, known)
             number = known.version if known else _create(client, candidate, path, digest)
@@ -66,20 +68,20 @@ class LocalRegistry:
         assert made is not None, "it was made, or known, a moment ago"
         return made
 
-    def promote(self, model: str, version: int, why: str) -> Move | None:
+    def promote(self, model: str, version: int, why: str, beaten: int) -> Move | None:
         """Makes a version champion and notes why; None when it is champion already."""
-        with self._writing() as client:
+        with self._writing(model) as client:
             shelf = self._look(model)
-            if registry.find(shelf.versions, version) is None:
-                known = ", ".join(str(one.version) for one in shelf.versions) or "none"
-                message = f"{model} has no version {version} to promote (versions: {known})"
-                raise StateError(message, "register it first")
+            _check_promotion(model, shelf.versions, version, beaten)
             return _move(client, model, shelf, version, ("promote", why))
 
     def rollback(self, model: str) -> Move:
         """Makes the champion before champion again, if its bundle is what it was."""
+        if copies.left(self.models / model):  # it may be the very bundle to go back to
+            with self._alone(model):
+                pass
         registry.before(self.versions(model), self.history(model), model)  # no MLflow for a no
-        with self._writing() as client:
+        with self._writing(model) as client:
             shelf = self._look(model)
             version = registry.before(shelf.versions, shelf.moves, model)
             move = _move(client, model, shelf, version.version, ("rollback", ""))
@@ -90,21 +92,45 @@ class LocalRegistry:
         return registry.look(self.database, self.models, model)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[MlflowClient]:
+    def _writing(self, model: str) -> Iterator[MlflowClient]:
         """MLflow's client while nobody else writes.
 
         Raises:
             StateError: Others write for long, or the database can not be written.
         """
-        uri = tracking.uri_of(self.database.resolve())
+        with self._alone(model), tracking.told(self.database):
+            yield tracking.client(tracking.uri_of(self.database.resolve()))
+
+    @contextlib.contextmanager
+    def _alone(self, model: str) -> Iterator[None]:
+        """While nobody else writes, and after what was left by a writer that was killed."""
         try:
-            with tracking.only_setup(uri, _PATIENCE_SECONDS), tracking.told(self.database):
-                yield tracking.client(uri)
+            with tracking.only_setup(tracking.uri_of(self.database.resolve()), _PATIENCE_SECONDS):
+                copies.put_back(self.models / model)
+                yield
         except Timeout as error:
             message = f"another process has held {self.database} for {_PATIENCE_SECONDS:.0f} s"
             raise StateError(
                 message, "wait for it to end, then run the same command again"
             ) from error
+
+
+def _check_promotion(model: str, versions: Sequence[Version], version: int, beaten: int) -> None:
+    """Whether a version is there, and the champion still the one that it was measured against.
+
+    Raises:
+        StateError: It is not.
+    """
+    if registry.find(versions, version) is None:
+        known = ", ".join(str(one.version) for one in versions) or "none"
+        message = f"{model} has no version {version} to promote (versions: {known})"
+        raise StateError(message, "register it first")
+    champion = registry.champion(versions)
+    now = champion.version if champion else 0
+    if now not in (beaten, version):
+        who, whom = (f"version {one}" if one else "none" for one in (now, beaten))
+        message = f"another model became champion meanwhile: {model} has {who}, not {whom}"
+        raise StateError(message, "run the same command again: it is judged against that one")
 
 
 def _move(
@@ -125,28 +151,30 @@ def _move(
     return move
 
 
-def _store(candidate: Candidate, path: Path) -> None:
-    """The registry's copy of a bundle, complete with metrics, report and lineage, put in place.
+def _as_before(candidate: Candidate, known: Version, versions: Sequence[Version]) -> Candidate:
+    """A candidate that is the very version it was measured against: it stays another's challenger.
 
-    It is made anew each time, of nothing that lay there: its lineage vouches for all of it.
+    A training with other code, for example, ends with the same weights. To be told as its own
+    rival and parent would ask its next plan for a comparison with itself.
     """
-    partial, before = (path.with_name(f".{path.name}.{word}") for word in ("partial", "before"))
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name in bundle.FILES:
-        shutil.copy2(candidate.bundle / name, partial)
-    shutil.copy2(candidate.report, partial)
-    with contextlib.suppress(FileNotFoundError):  # a trainer may not have recorded it
-        shutil.copy2(candidate.bundle / learned.FILE, partial)
-    card = bundle.read(candidate.bundle).model_copy(update={"metrics": dict(candidate.metrics)})
-    bundle.write(partial, card)
-    made = lineage.make(partial, candidate.model, candidate.train, candidate.known)
-    lineage.write(partial, made, candidate.known.key)
-    shutil.rmtree(before, ignore_errors=True)
-    if path.exists():
-        path.replace(before)
-    partial.replace(path)
-    shutil.rmtree(before, ignore_errors=True)
+    origin = candidate.known.origin
+    champion = _parent(known, versions)
+    parents = origin.parents.model_copy(update={"champion": champion})
+    origin = origin.model_copy(update={"parents": parents})
+    return replace(
+        candidate, baseline=known.baseline, known=replace(candidate.known, origin=origin)
+    )
+
+
+def _parent(known: Version, versions: Sequence[Version]) -> lineage.Champion | None:
+    """The champion that a version was measured against, as a lineage names it."""
+    rival = registry.find(versions, known.baseline)
+    if rival:
+        return lineage.Champion(version=rival.version, digest=rival.digest)
+    try:
+        return lineage.read(Path(known.path) / lineage.FILE).parents.champion
+    except (FileNotFoundError, StateError):
+        return None
 
 
 def _renew(client: MlflowClient, candidate: Candidate, known: Version) -> None:

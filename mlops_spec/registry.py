@@ -3,24 +3,23 @@
 A version is a finished bundle with the key of the training step that made it and the champion it
 was measured against. `Registry` is what the verbs and the steps rely on; MLflow's sqlite file is
 behind it here (`registering`). Reading what is registered happens before every plan, where
-importing MLflow (1.2 s) would cost more than all the rest, so it is a few SQL queries against
-MLflow's documented tables; tests hold the two views against each other.
+importing MLflow (1.2 s) would cost more than all the rest, so it is a few SQL queries
+(`registry_tables`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-from mlops_spec import champions, tracking
-from mlops_spec.errors import MlopsError, StateError
+from mlops_spec import champions, registry_tables, tracking
+from mlops_spec.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlops_spec.champions import Move
     from mlops_spec.lineage import Known
@@ -29,8 +28,7 @@ CHAMPION = "champion"  # alias of the version that is deployed and has to be bea
 OURS = "mlops_spec."  # how the tags begin that this program writes
 TRAIN, BASELINE, DIGEST = tracking.TRAIN, f"{OURS}baseline", f"{OURS}digest"
 METRIC, MOVE = f"{OURS}metric.", f"{OURS}move."
-
-T = TypeVar("T")
+ASIDE = ".before"  # how the name of a bundle ends that another one takes the place of
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ class Version:
     created: str = ""  # UTC, to the second
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)  # those that people gave it
+    deleted: bool = False  # only told as the one that another version was measured against
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,12 @@ class Registry(Protocol):
     def register(self, candidate: Candidate) -> Version:
         """Makes a model a version, or finds the version that it is; the champion stays."""
 
-    def promote(self, model: str, version: int, why: str) -> Move | None:
-        """Makes a version champion and notes why; None when it is champion already."""
+    def promote(self, model: str, version: int, why: str, beaten: int) -> Move | None:
+        """Makes a version champion and notes why; None when it is champion already.
+
+        Raises:
+            StateError: The champion is not `beaten` (0 for none), which it was measured against.
+        """
 
     def rollback(self, model: str) -> Move:
         """Makes the champion before champion again, if its bundle is what it was."""
@@ -95,15 +98,23 @@ def champion(versions: Sequence[Version]) -> Version | None:
     return next((one for one in versions if one.champion), None)
 
 
+def judged(versions: Sequence[Version], train: str) -> Version | None:
+    """The version that the model of a training step is, if it has had its answer already.
+
+    It is champion, or was until a person went back from it.
+    """
+    now = champion(versions)
+    own = now if now and now.train == train else None
+    return own or (_rolled_back(versions, train) if now else None)
+
+
 def rival(versions: Sequence[Version], train: str) -> Version | None:
     """Whom the model of a training step is judged against.
 
     That is the champion, or, when the model has had its answer already, the one it beat.
     """
-    now = champion(versions)
-    own = now if now and now.train == train else None
-    own = own or (_rolled_back(versions, train) if now else None)
-    return find(versions, own.baseline) if own else now
+    own = judged(versions, train)
+    return find(versions, own.baseline) if own else champion(versions)
 
 
 def kept(versions: Sequence[Version], train: str) -> Version | None:
@@ -143,23 +154,15 @@ def before(versions: Sequence[Version], moves: Sequence[Move], model: str) -> Ve
 
 def damage(version: Version) -> str:
     """Why the bundle of a version is not what was registered; empty when it is. Reads all of it."""
-    from mlops_spec import bundle
+    from mlops_spec import verification
 
     if not version.digest:
         return "it was not registered from here"
     folder = Path(version.path)
-    if not folder.is_dir():
-        return "its bundle is gone"
-    for name in (*bundle.FILES, "model.json"):
-        if not (folder / name).is_file():
-            return f"its {name} is gone"
-    if bundle.digest(folder) != version.digest:
-        return "its weights or network were changed"
-    try:
-        bundle.read(folder)
-    except (MlopsError, ValueError, KeyError, TypeError):
-        return "its model.json is damaged"
-    return ""
+    left = aside_of(folder)
+    if left.is_dir() and not folder.exists():
+        return f"its bundle is gone: a registration that was killed left it as {left.name} beside"
+    return verification.damage(folder, version.digest)
 
 
 @dataclass(frozen=True)
@@ -169,28 +172,31 @@ class Shelf:
     versions: list[Version]
     moves: list[Move]
     notes: int  # number of the last note of a move
+    deleted: list[Version]  # that those of now were measured against
 
 
 def names(database: Path) -> list[str]:
     """The models of which a version was registered by this program."""
-    rows = _ask(database, lambda connection: connection.execute(_NAMES, (DIGEST,)).fetchall())
-    return [name for (name,) in rows or []]
+    return registry_tables.names(database, DIGEST)
 
 
 def read(database: Path, models: Path, model: str) -> list[Version]:
     """The versions that were registered by this program; none while the database does not exist.
 
+    Of those that were deleted only the ones that others were measured against are among them.
+
     Raises:
         StateError: The database can not be read, or somebody else made a version champion.
     """
-    versions = look(database, models, model).versions
+    shelf = look(database, models, model)
+    versions = shelf.versions
     for version in versions:
         if version.champion and not version.digest:
             number = version.version
             message = f"the champion of {model}, version {number}, was not registered from here"
             cure = "choose another registered_model, or go back with the verb rollback"
             raise StateError(message, cure)
-    return [version for version in versions if version.digest]
+    return [*(version for version in versions if version.digest), *shelf.deleted]
 
 
 def look(database: Path, models: Path, model: str) -> Shelf:
@@ -199,7 +205,8 @@ def look(database: Path, models: Path, model: str) -> Shelf:
     Raises:
         StateError: The database can not be read.
     """
-    rows, tags, notes = _ask(database, lambda connection: _rows(connection, model)) or ([], [], [])
+    pattern = f"{MOVE}{'[0-9]' * 6}"
+    rows, tags, notes = registry_tables.rows(database, model, CHAMPION, pattern)
     own: dict[int, dict[str, str]] = {}
     for number, key, value in tags:
         own.setdefault(number, {})[key] = value
@@ -209,10 +216,31 @@ def look(database: Path, models: Path, model: str) -> Shelf:
     moves = champions.followed(sound, now.version if now else 0)
     out = champions.rolled_back(moves)
     last = max((int(key.removeprefix(MOVE)) for key, _ in notes), default=0)
-    return Shelf([replace(v, rolled_back=v.version in out) for v in versions], moves, last)
+    there = [replace(version, rolled_back=version.version in out) for version in versions]
+    return Shelf(there, moves, last, [*_deleted(versions, own, models / model)])
 
 
-def _version(row: tuple[int, int, int], tags: dict[str, str], home: Path) -> Version:
+def _deleted(
+    versions: Sequence[Version], tags: Mapping[int, Mapping[str, str]], home: Path
+) -> Iterator[Version]:
+    """Versions that are gone, of which others still say that they were measured against them."""
+    for number in sorted({one.baseline for one in versions} - {one.version for one in versions}):
+        digest = tags.get(number, {}).get(DIGEST, "")
+        if number and digest:
+            path = home_of(home, digest)
+            yield Version(
+                version=number,
+                train="",
+                baseline=0,
+                path=str(path),
+                champion=False,
+                digest=digest,
+                intact=(path / "model.json").exists(),
+                deleted=True,
+            )
+
+
+def _version(row: registry_tables.Row, tags: dict[str, str], home: Path) -> Version:
     number, created, is_champion = row
     digest = tags.get(DIGEST, "")
     path = home_of(home, digest) if digest else Path()
@@ -243,52 +271,6 @@ def home_of(home: Path, digest: str) -> Path:
     return home / digest[:16]
 
 
-_NAMES = """
-    SELECT DISTINCT v.name FROM model_versions v
-    JOIN model_version_tags tag
-      ON tag.name = v.name AND tag.version = v.version AND tag."key" = ?
-    WHERE COALESCE(v.current_stage, '') <> 'Deleted_Internal'
-    ORDER BY v.name
-"""
-_VERSIONS = """
-    SELECT v.version, v.creation_time, alias.version IS NOT NULL FROM model_versions v
-    LEFT JOIN registered_model_aliases alias
-      ON alias.name = v.name AND alias.version = v.version AND alias.alias = ?
-    WHERE v.name = ? AND COALESCE(v.current_stage, '') <> 'Deleted_Internal'
-    ORDER BY v.version
-"""
-_TAGS = 'SELECT version, "key", value FROM model_version_tags WHERE name = ?'
-_NOTES = """
-    SELECT "key", value FROM registered_model_tags WHERE name = ? AND "key" GLOB ? ORDER BY "key"
-"""
-
-
-def _rows(connection: sqlite3.Connection, model: str) -> tuple[list[Any], list[Any], list[Any]]:
-    connection.execute("BEGIN")  # the three of them see one moment
-    return (
-        connection.execute(_VERSIONS, (CHAMPION, model)).fetchall(),
-        connection.execute(_TAGS, (model,)).fetchall(),
-        connection.execute(_NOTES, (model, f"{MOVE}{'[0-9]' * 6}")).fetchall(),
-    )
-
-
-def _ask(database: Path, question: Callable[[sqlite3.Connection], T]) -> T | None:
-    """What a database answers; None while there is none, or MLflow has only begun to make it."""
-    if not database.exists() or (database.is_file() and not database.stat().st_size):
-        return None
-    try:
-        return _connected(database, "ro", question)
-    except sqlite3.DatabaseError as error:
-        if tracking.is_locked(error):
-            raise tracking.unusable(database, error, "read") from error
-    try:
-        # What a killed process left half-written, sqlite mends when it may write.
-        return _connected(database, "rw", question)
-    except sqlite3.DatabaseError as error:
-        raise tracking.unusable(database, error, "read") from error
-
-
-def _connected(database: Path, mode: str, question: Callable[[sqlite3.Connection], T]) -> T:
-    uri = f"{database.resolve().as_uri()}?mode={mode}"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-        return question(connection)
+def aside_of(path: Path) -> Path:
+    """Where a bundle waits while another one takes its place; whole, should that never come."""
+    return path.with_name(f".{path.name}{ASIDE}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files, kinds, registry, signing, tracking
@@ -32,6 +33,7 @@ class Step:
         drift: Why the world no longer matches a finished result; empty when it does.
         beside: Steps whose outputs it takes along as they are: other ones are no reason to run it.
         anyway: It runs even where a needed step said no: that is a result, too.
+        obstacle: Why it could not be performed now, and what to do about that; empty when it can.
         variables: Of its process's environment, unless a person set them: what is no part of the
             key, since it changes nothing about what the step makes.
     """
@@ -44,6 +46,7 @@ class Step:
     drift: str = ""
     beside: tuple[str, ...] = ()
     anyway: bool = False
+    obstacle: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
 
 
@@ -155,12 +158,14 @@ def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -
     """Judging against the champion and registering.
 
     The rival is the champion, or, when this very model is champion already, the one it beat: the
-    question stays the same after its answer changed the registry, so that nothing runs twice.
+    question stays the same after its answer changed the registry, so that nothing runs twice. Its
+    bundle is only needed for a comparison that was not made yet.
     """
+    own = registry.judged(facts.versions, train)
     rival = registry.rival(facts.versions, train)
-    if rival and not rival.intact:
-        message = f"the bundle of champion {spec.registered_model} {rival.version} is gone"
-        cure = f"restore {rival.path}, go back with the verb rollback"
+    if own and own.baseline and rival is None:
+        message = f"{_told(spec, own)}, is not in the registry any more"
+        cure = "train another model, which is judged against the champion of now"
         raise StateError(message, f"{cure}, or choose another registered_model")
     arguments = ["--evaluation", "${{evaluate}}"]
     needs = ["evaluate"]
@@ -172,6 +177,7 @@ def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -
             _asked(spec),
             needs=("data",),
             code=("mlops_spec.evaluation",),
+            obstacle=_obstacle(spec, rival, own),
         )
         arguments += ["--champion", "${{evaluate_champion}}"]
         needs += ["evaluate_champion"]
@@ -179,6 +185,24 @@ def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -
     yield local(spec, "gate", arguments, gate, needs=tuple(needs), code=("mlops_spec.gate",))
     yield _report(recorded, spec, arguments, needs)
     yield _register(spec, facts, train, rival)
+
+
+def _told(spec: Spec, own: Version) -> str:
+    """The champion of another time that a version was judged against."""
+    return f"version {own.baseline}, which {spec.registered_model} {own.version} was judged against"
+
+
+def _obstacle(spec: Spec, rival: Version, own: Version | None) -> tuple[str, ...]:
+    """Why a rival can not be judged now, and what to do; empty when it can."""
+    if rival.intact:
+        return ()
+    aside = registry.aside_of(Path(rival.path)).name
+    restore = f"restore {rival.path} (a registration that was killed leaves it as {aside} beside)"
+    other = "or choose another registered_model"
+    if own is None or rival.champion:
+        message = f"the bundle of champion {spec.registered_model} {rival.version} is gone"
+        return (message, f"{restore}, go back with the verb rollback, {other}")
+    return (f"the bundle of {_told(spec, own)}, is gone", f"{restore}, {other}")
 
 
 _ABOUT_A_MODEL = ("registered_model", "seed", "data", "model", "training", "evaluation")

@@ -15,11 +15,12 @@ from mlops_spec import card as cards
 from mlops_spec import files, lineage, signing
 from mlops_spec.bundle import FILES
 from mlops_spec.errors import MlopsError, StateError, StepError
+from mlops_spec.files import NewerStateError
 from mlops_spec.lineage import FILE, SIGNATURE, Lineage, Signature
 from mlops_spec.redaction import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
@@ -82,6 +83,52 @@ def demand(folder: Path, expected: Expected) -> None:
         cure = "move that folder away and run the command that trained it again"
         right = ", with the right lineage.sign_with" if expected.trusted_key else ""
         raise StepError(message, f"{cure}{right}: it is registered anew, not trained")
+
+
+def damage(folder: Path, digest: str = "") -> str:
+    """Why a bundle is not what was registered, in a few words; empty when it is.
+
+    Each file is read once. Signatures are left to `check`: who asks this has no key to trust.
+
+    Args:
+        folder: The bundle; without a lineage, which older ones lack, only its card is asked.
+        digest: Of its network and weights, where the registry says it.
+    """
+    if not folder.is_dir():
+        return "its bundle is gone"
+    for name in (*FILES, cards.FILE):
+        if not (folder / name).is_file():
+            return f"its {name} is gone"
+    known = {name: files.sha256_file(folder / name) for name in FILES}
+    if digest and files.sha256_of(known) != digest:
+        return "its weights or network were changed"
+    return harmless(_unlike_lineage(folder, known) or _unlike_card(folder, known))
+
+
+def _unlike_lineage(folder: Path, known: Mapping[str, str]) -> str:
+    """What the lineage has against a bundle, of some of whose files the digests are known."""
+    try:
+        said = lineage.read(folder / FILE).files
+    except FileNotFoundError:
+        return ""
+    except NewerStateError:
+        return f"its {FILE} was written by a newer mlops_spec"
+    except StateError:
+        return f"its {FILE} is damaged"
+    for name in sorted({*said, *FILES, cards.FILE}):
+        if not (folder / name).is_file():
+            return f"its {name} is gone"
+        if (known.get(name) or files.sha256_file(folder / name)) != said.get(name):
+            return f"its {name} was changed"
+    return ""
+
+
+def _unlike_card(folder: Path, known: Mapping[str, str]) -> str:
+    try:
+        card = cards.read(folder / cards.FILE)
+    except MlopsError:
+        return f"its {cards.FILE} is damaged"
+    return "" if card.digests == known else f"its {cards.FILE} is of other weights or network"
 
 
 def _signer(folder: Path, content: bytes, trusted: str) -> tuple[str, list[str]]:

@@ -41,7 +41,8 @@ def _registered(spec: Spec, reference: str, models: Path) -> Pretrained:
         cure = "give the folder of its bundle: model.weights=path/to/bundle"
         raise StateError(f"model.weights={REGISTERED}{reference} is read here only", cure)
     name, _, wanted = reference.partition("/")
-    versions = registry.read(Path(spec.workspace.database), models, name)
+    known = registry.read(Path(spec.workspace.database), models, name)
+    versions = [version for version in known if not version.deleted]
     found = next((v for v in versions if _is(v, wanted)), None)
     if found is None:
         raise StateError(f"model.weights: {_absent(name, wanted, versions)}", "register it first")

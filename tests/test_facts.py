@@ -128,6 +128,7 @@ def test_the_record_holds_what_the_plan_asked_for():
                 "created": "",
                 "metrics": {},
                 "tags": {},
+                "deleted": False,
             }
         ],
         "weights": None,

@@ -130,7 +130,7 @@ def test_a_model_shows_versions_and_history(lines, monkeypatch):
 )
 def test_everything_fits_a_terminal_of_80_columns(words, lines):
     place = LocalRegistry(DATABASE, Path(".mlops/models"))
-    place.promote("digits", 3, "gate: better than the champion: " + "so many words " * 20)
+    place.promote("digits", 3, "gate: better than the champion: " + "so many words " * 20, 2)
     assert max(map(len, lines("models", *words, WHERE))) <= 80
 
 

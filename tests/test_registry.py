@@ -248,7 +248,7 @@ def test_a_model_whose_versions_were_deleted_has_no_name():
 def test_a_registered_bundle_that_was_changed_is_mended_by_registering_again(first):
     path = Path(read()[0].path)
     (path / "model.json").write_text("{")
-    assert registry.damage(read()[0]) == "its model.json is damaged"
+    assert registry.damage(read()[0]) == "its model.json was changed"
     assert register(first) == read()[0]
     assert registry.damage(read()[0]) == ""
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from registries import IMPLEMENTATIONS, candidate
+from registries import IMPLEMENTATIONS, candidate, champion, origin
 
-from mlops_spec import bundle, registry
+from mlops_spec import bundle, lineage, registry
 from mlops_spec.errors import StateError
 
 # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates.
@@ -46,13 +46,9 @@ def model(number, baseline=0, **more):
 def promoted(place, *numbers):
     """Registers and promotes models, one after another."""
     for number in numbers:
-        place.promote("digits", place.register(model(number)).version, f"model {number} is better")
+        made, beaten = place.register(model(number)), champion(place)
+        place.promote("digits", made.version, f"model {number} is better", beaten)
     return place
-
-
-def champion(place):
-    now = registry.champion(place.versions("digits"))
-    return now.version if now else 0
 
 
 def ways(place):
@@ -96,7 +92,7 @@ def test_the_same_model_keeps_its_version_and_takes_its_last_judgement(place):
 
 def test_models_are_apart_and_named_in_order(place):
     place.register(model(2, model="letters"))
-    place.promote("letters", 1, "the first")
+    place.promote("letters", 1, "the first", 0)
     assert place.names() == ["digits", "letters"]
     assert champion(place) == 0
     assert place.history("digits") == []
@@ -113,7 +109,7 @@ def test_the_alias_is_where_the_registry_says_it_is(case, place):
 def test_a_promotion_is_noted_with_time_and_reason(place):
     promoted(place, 1)
     place.register(model(2))
-    move = place.promote("digits", 2, "gate: better „by far“")
+    move = place.promote("digits", 2, "gate: better „by far“", 1)
     assert (move.before, move.after, move.kind, move.why) == (
         1,
         2,
@@ -127,15 +123,71 @@ def test_a_promotion_is_noted_with_time_and_reason(place):
 def test_who_is_champion_already_is_not_promoted_again(place):
     promoted(place, 1)
     before = place.history("digits")
-    assert place.promote("digits", 1, "again") is None
+    for beaten in (0, 1, 7):  # whomever it beat when it became champion
+        assert place.promote("digits", 1, "again", beaten) is None
     assert place.history("digits") == before
+
+
+def test_who_beat_a_champion_of_before_does_not_become_champion(place):
+    """Two models were judged against version 1 at the same time; the first to come stays."""
+    promoted(place, 1)
+    for number in (2, 3):
+        place.register(model(number, baseline=1))
+    place.promote("digits", 2, "better than 1", 1)
+    before = place.history("digits")
+    for beaten, what in ((1, "version 2, not version 1"), (0, "version 2, not none")):
+        said = f"another model became champion meanwhile: digits has {what}"
+        with pytest.raises(StateError, match=said) as caught:
+            place.promote("digits", 3, "better than 1", beaten)
+        assert "run the same command again" in caught.value.cure
+    assert place.history("digits") == before
+    assert place.promote("digits", 3, "better than 2", 2).before == 2
+
+
+def test_who_beat_a_champion_that_is_none_any_more_does_not_become_champion(case, place):
+    promoted(place, 1)
+    place.register(model(2, baseline=1))
+    case.delete("digits", 1)
+    with pytest.raises(StateError, match="digits has none, not version 1"):
+        place.promote("digits", 2, "better", 1)
+    assert champion(place) == 0
+
+
+def test_a_champion_that_is_trained_again_to_the_same_weights_is_not_its_own_rival(place):
+    """Other code, the same model: judged against itself, it stays the challenger of before."""
+    promoted(place, 1)
+    second = model(2, baseline=1)
+    place.promote("digits", place.register(second).version, "better", 1)
+    again = place.register(replace(second, train=KEYS[5], baseline=2, known=origin(2)))
+    assert (again.version, again.train, again.baseline) == (2, KEYS[5], 1)
+    digest = place.versions("digits")[0].digest
+    said = lineage.read(Path(again.path) / lineage.FILE)
+    assert (said.train, said.parents.champion.version) == (KEYS[5], 1)
+    assert said.parents.champion.digest == digest
+
+
+def test_a_first_champion_that_is_trained_again_has_no_rival(place):
+    promoted(place, 1)
+    again = place.register(model(1, baseline=1))
+    assert again.baseline == 0
+    assert lineage.read(Path(again.path) / lineage.FILE).parents.champion is None
+
+
+def test_a_rival_that_was_deleted_meanwhile_stays_the_parent(case, place):
+    promoted(place, 1)
+    place.promote("digits", place.register(model(2, baseline=1)).version, "better", 1)
+    said = lineage.read(Path(place.versions("digits")[1].path) / lineage.FILE).parents
+    case.delete("digits", 1)
+    again = place.register(model(2, baseline=2))
+    assert again.baseline == 1
+    assert lineage.read(Path(again.path) / lineage.FILE).parents == said
 
 
 def test_what_is_not_registered_can_not_be_promoted(place):
     with pytest.raises(StateError, match=r"digits has no version 9 to promote \(versions: 1\)"):
-        place.promote("digits", 9, "")
+        place.promote("digits", 9, "", 0)
     with pytest.raises(StateError, match=r"letters has no version 1 to promote \(versions: none\)"):
-        place.promote("letters", 1, "")
+        place.promote("letters", 1, "", 0)
     assert place.history("digits") == []
 
 
@@ -156,7 +208,7 @@ def test_after_going_back_a_promotion_goes_on_from_there(place):
     place.rollback("digits")
     promoted(place, 3)
     assert place.rollback("digits").after == 1
-    place.promote("digits", 2, "after all")
+    place.promote("digits", 2, "after all", 1)
     assert [v.rolled_back for v in place.versions("digits")] == [False, False, True]
 
 
@@ -175,7 +227,11 @@ def test_without_a_champion_there_is_none_to_go_back_to(place):
 
 @pytest.mark.parametrize(
     ("meddle", "what"),
-    [("lose", "its bundle is gone"), ("change", "its weights or network were changed")],
+    [
+        ("lose", "its bundle is gone"),
+        ("change", "its weights or network were changed"),
+        ("edit", "its model.json was changed"),
+    ],
 )
 def test_nobody_goes_back_to_a_bundle_that_is_not_what_it_was(case, place, meddle, what):
     promoted(place, 1, 2)
@@ -220,7 +276,7 @@ def test_a_move_that_is_interrupted_between_its_writes_never_was(case, place, ac
     promoted(place, 1, 2)
     place.register(model(3))
     moves = {
-        "promote": lambda: place.promote("digits", 3, "better"),
+        "promote": lambda: place.promote("digits", 3, "better", 2),
         "rollback": lambda: place.rollback("digits"),
     }
     before = place.history("digits")

@@ -1,14 +1,15 @@
 """Processes that are killed while they write the registry, and several that write at once."""
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from registries import DATABASE, MODELS, SECOND, candidate, mlflow_client
+from registries import DATABASE, FIRST, MODELS, SECOND, candidate, mlflow_client
 
-from mlops_spec import champions
+from mlops_spec import champions, registry
 from mlops_spec.registering import LocalRegistry
 
 pytestmark = [
@@ -27,23 +28,55 @@ from mlops_spec.registering import LocalRegistry
 database, models, write, act = sys.argv[1:]
 setattr(MlflowClient, write, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
 place = LocalRegistry(Path(database), Path(models))
-place.promote("digits", 2, "better") if act == "promote" else place.rollback("digits")
+place.promote("digits", 2, "better", 1) if act == "promote" else place.rollback("digits")
 """
-# Promotes one version, again and again.
+# Registers a model again, and is killed where its bundle would take the place of the one there.
+EXCHANGED = """
+import os, signal, sys
+from pathlib import Path
+from registries import SECOND, candidate, origin
+from mlops_spec.registering import LocalRegistry
+
+database, models, number = sys.argv[1:]
+replace = Path.replace
+
+def stop(path, target):
+    if path.name.endswith(".partial"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(path, target)
+
+Path.replace = stop
+again = candidate(Path("again"), SECOND, int(number), 2.0, metrics={"accuracy": 0.5})
+LocalRegistry(Path(database), Path(models)).register(again)
+"""
+# Promotes one version, again and again, whoever is champion at the time.
 BUSY = """
 import sys
 from pathlib import Path
+from mlops_spec import registry
+from mlops_spec.errors import StateError
 from mlops_spec.registering import LocalRegistry
 
-place = LocalRegistry(Path(sys.argv[1]), Path(sys.argv[2]))
-for _ in range(5):
-    place.promote("digits", int(sys.argv[3]), f"by {sys.argv[3]}")
+place, moved = LocalRegistry(Path(sys.argv[1]), Path(sys.argv[2])), 0
+while moved < 5:
+    now = registry.champion(place.versions("digits"))
+    try:
+        place.promote("digits", int(sys.argv[3]), f"by {sys.argv[3]}", now.version)
+        moved += 1
+    except StateError:  # another one was faster
+        pass
 """
 
 
 def start(code, *words):
     command = [sys.executable, "-c", code, str(DATABASE), str(MODELS), *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
 
 
 def alias():
@@ -56,7 +89,7 @@ def test_a_move_that_was_killed_leaves_a_history_that_leads_to_the_champion(act,
     place = LocalRegistry(DATABASE, MODELS)
     place.register(candidate(Path("second"), SECOND, 1, 2.0))
     if act == "rollback":
-        place.promote("digits", 2, "better")
+        place.promote("digits", 2, "better", 1)
     before = place.history("digits")
     with start(KILLED, write, act) as process:
         said, _ = process.communicate(timeout=60)
@@ -65,9 +98,45 @@ def test_a_move_that_was_killed_leaves_a_history_that_leads_to_the_champion(act,
     assert len(tags) == len(before) + (write == "set_registered_model_alias")  # the note is there
     assert place.history("digits") == before
     assert before[-1].after == alias()
-    move = place.promote("digits", 2, "better") if act == "promote" else place.rollback("digits")
+    acts = {
+        "promote": lambda: place.promote("digits", 2, "better", 1),
+        "rollback": lambda: place.rollback("digits"),
+    }
+    move = acts[act]()
     assert place.history("digits") == [*before, move]
     assert move.after == alias()
+
+
+@pytest.mark.parametrize("act", ["register", "promote", "rollback"])
+def test_a_bundle_whose_successor_never_came_is_put_back_by_the_next_write(act):
+    place = LocalRegistry(DATABASE, MODELS)
+    place.register(candidate(Path("second"), SECOND, 1, 2.0))
+    place.promote("digits", 2, "better", 1)
+    if act == "rollback":
+        place.register(candidate(Path("third"), SECOND, 2, 3.0))
+        place.promote("digits", 3, "better", 2)
+    before = place.versions("digits")
+    with start(EXCHANGED, 1) as process:
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, said
+    champion = place.versions("digits")[1]
+    home, aside = Path(champion.path), registry.aside_of(Path(champion.path))
+    assert (champion.intact, home.exists()) == (False, False)
+    assert f"a registration that was killed left it as {aside.name}" in registry.damage(champion)
+    acts = {
+        "register": lambda: place.register(candidate(Path("first"), FIRST, 0, 1.0)),
+        "promote": lambda: place.promote("digits", 1, "better", 2),
+        "rollback": lambda: place.rollback("digits"),
+    }
+    acts[act]()
+    assert not aside.exists()
+    assert registry.damage(champion) == ""
+    assert place.versions("digits")[1].metrics == before[1].metrics == {"accuracy": 0.75}
+    if act == "rollback":
+        assert alias() == 2
+    again = place.register(candidate(Path("again"), SECOND, 1, 2.0, metrics={"accuracy": 0.5}))
+    assert registry.damage(again) == ""
+    assert [path for path in home.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_promotions_at_once_follow_each_other():

@@ -24,6 +24,7 @@ from mlops_spec import (
     signing,
     sources,
     tracking,
+    verification,
 )
 from mlops_spec.errors import StepError
 from mlops_spec.rows import SPLITS
@@ -89,9 +90,27 @@ def evaluate(spec: StepSpec, args: argparse.Namespace) -> Summary:
     assert asked.batch_size is not None
     assert asked.top_k is not None
     assert asked.robustness is not None
+    _refuse_changed(args.bundle)
     how = evaluation.How(asked.batch_size, asked.top_k, asked.robustness)
     metrics = evaluation.evaluate(args.data, args.bundle, args.out, how)
     return Summary(f"{metrics.pop('test_images')} test images", metrics)
+
+
+def _refuse_changed(folder: Path) -> None:
+    """A champion is judged as what it was registered as, or not at all.
+
+    With other labels, for example, it would answer wrongly and any model would take its place.
+
+    Raises:
+        StepError: The bundle has a lineage and is not what that says.
+    """
+    if not (folder / lineage.FILE).exists():  # as training left it
+        return
+    bad = verification.damage(folder)
+    if bad:
+        cure = "restore it, or move it away and run the command that trained it"
+        message = f"{folder} is not what was registered: {bad}"
+        raise StepError(message, f"{cure}: it is registered anew, not trained")
 
 
 def benchmark(spec: StepSpec, args: argparse.Namespace) -> Summary:
@@ -163,7 +182,7 @@ def register(spec: StepSpec, args: argparse.Namespace) -> Summary:
     if made.rolled_back:  # the same model again, by another training
         now = registry.champion(place.versions(args.model))
         return _keep(place, args, now.version if now else 0)
-    place.promote(args.model, made.version, f"gate: {verdict.reason}")
+    place.promote(args.model, made.version, f"gate: {verdict.reason}", args.baseline)
     _note_version(args, made)
     signed = f", signed by {signing.text_of(signing.public_of(key))}" if key else ""
     return Summary(f"{args.model} version {made.version} is champion{signed}")
