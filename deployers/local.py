@@ -1,13 +1,18 @@
-"""`target.kind: local`: the registered model as a service on this machine."""
+"""`target.kind: local`: the registered model as a service on this machine.
+
+A router listens at the address and sends each request to a deployment, as Azure ML's endpoints do:
+`deployment` is the one that this spec's model goes to, `traffic` and `mirror` say who is asked.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from deployers.scoring.settings import Serving  # noqa: TC001 - pydantic reads it
 from mlops_spec import secrets
 from mlops_spec.spec import Int, OpenSection
 from mlops_spec.steps import Step
@@ -19,49 +24,84 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec as WholeSpec
 
 VERIFIES = True  # what it deploys is signed by lineage.trusted_key
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{2,31}$")]  # as of Azure ML's deployments
+Percent = Annotated[Int, Field(ge=0, le=100)]
+_ALL = 100
 
 
 class Spec(OpenSection):
-    """Where the service listens."""
+    """Where the service listens, who is asked, and how each deployment serves."""
 
     kind: Literal["local"]
     host: str
     port: Annotated[Int, Field(ge=1, le=65535)]
+    key: str | None  # ${secret:NAME}: what clients must send; null lets everybody in
+    deployment: Name
+    traffic: dict[Name, Percent]
+    mirror: dict[Name, Percent]
+    serving: Serving
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if sum(self.traffic.values()) != _ALL:
+            raise ValueError(f"traffic adds up to {sum(self.traffic.values())}, not to 100")
+        return self
 
 
 def facts(spec: WholeSpec) -> dict[str, Any]:
-    """Whether a service answers at the address."""
+    """What is served at the address; nothing where nobody answers."""
     assert isinstance(spec.target, Spec)
-    connection = http.client.HTTPConnection(spec.target.host, spec.target.port, timeout=1)
+    connection = http.client.HTTPConnection(spec.target.host, spec.target.port, timeout=3)
     try:
         connection.request("GET", "/healthz")
         answer = json.loads(connection.getresponse().read())
     except (OSError, http.client.HTTPException, ValueError):
-        return {"digest": None}
+        return {}
     finally:
         connection.close()
-    return {"digest": answer.get("digest") if isinstance(answer, dict) else None}
+    if not isinstance(answer, dict):
+        return {}
+    names = ("deployments", "traffic", "mirror")
+    return {name: answer[name] for name in names if isinstance(answer.get(name), dict)}
 
 
 def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
-    """One step: start the service, replay the golden inputs, switch over."""
-    assert isinstance(spec.target, Spec)
-    host, port = spec.target.host, spec.target.port
+    """One step: start the deployment, replay the golden inputs, then send it its traffic."""
+    target = spec.target
+    assert isinstance(target, Spec)
+    words = ["--bundle", "${{bundle}}", "--settings", "${{settings}}"]
     payload: dict[str, Any] = {
         "service": spec.registered_model,
-        "command": ["python", "-m", "deployers.scoring", "--bundle", "${{bundle}}"],
-        "host": host,
-        "port": port,
+        "command": ["python", "-m", "deployers.scoring", *words],
+        **target.model_dump(mode="json", exclude={"kind"}),
     }
     if spec.lineage.trusted_key:
         payload["trusted_key"] = spec.lineage.trusted_key
     named = secrets.named(spec.model_dump(mode="json"))
     if named:
         payload["withhold"] = named  # variables that the service does not get
-    served = facts.target["digest"]
+    code = ("deployers.scoring.__main__", "deployers.scoring.router")
+    yield Step("deploy", "service.start", payload, ("register",), code, _drift(target, facts))
+
+
+def _drift(target: Spec, facts: Facts) -> str:
+    """Why the address is not what the spec says."""
+    found, name = facts.target, target.deployment
     champion = next((v.digest for v in facts.versions if v.champion), None)
-    drift = f"{host}:{port} serves another model" if served != champion else ""
-    if not served:
-        drift = f"nothing answers at {host}:{port}"
-    code = ("deployers.scoring.__main__",)
-    yield Step("deploy", "service.start", payload, ("register",), code, drift)
+    there = found.get("deployments", {}).get(name)
+    if not found.get("deployments"):
+        return f"nothing answers at {target.host}:{target.port}"
+    if not isinstance(there, dict) or not there.get("answers"):
+        return f"deployment {name} does not answer"
+    if there.get("digest") != champion:
+        return f"deployment {name} serves another model"
+    for kind in ("traffic", "mirror"):
+        now, wanted = _shares(found.get(kind, {})), _shares(getattr(target, kind))
+        if now != wanted:
+            return f"{kind} is {now or 'none'}, not {wanted or 'none'}"
+    return ""
+
+
+def _shares(percents: dict[str, int]) -> str:
+    """Percents in words, without those that get nothing."""
+    return ", ".join(f"{name} {share}" for name, share in sorted(percents.items()) if share)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SETTINGS = {
@@ -93,6 +93,21 @@ def ready(client, seconds=20.0):
         except OSError:
             time.sleep(0.02)
     raise AssertionError(client.log.read_text("utf-8"))
+
+
+def state_of(project):
+    """What there is at the one address of a project."""
+    (path,) = project.glob(".mlops/services/*.json")
+    return json.loads(path.read_text("utf-8"))
+
+
+def stop(project):
+    """Ends whatever a project's runs have started."""
+    for path in project.glob(".mlops/services/*.json"):
+        state = json.loads(path.read_text("utf-8"))
+        for pid in (state["router"], *(each["pid"] for each in state["deployments"].values())):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import lineages
 import pytest
 from PIL import Image
+from scoring import free_port, state_of, stop
 from toyproject import Project, copy
 
 from mlops_spec import files
@@ -21,17 +23,22 @@ from mlops_spec import files
 pytestmark = pytest.mark.slow
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path, body, headers)
-    answer = connection.getresponse()
-    return answer.status, json.loads(answer.read())
+    with closing(connection):
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+def said(port: int, body: bytes) -> str:
+    status, answer = ask(port, "POST", "/score", body)
+    assert status == 200
+    return answer["predictions"][0]["label"]
+
+
+def pid_of(project: Project, name: str = "blue") -> int:
+    return state_of(project.path)["deployments"][name]["pid"]
 
 
 def picture(grey: int, form: str = "PNG") -> bytes:
@@ -46,45 +53,64 @@ def serving(_finished: Project, tmp_path) -> Iterator[tuple[Project, int, list[s
     words = ["target=local", f"target.port={port}"]
     assert project.ran(*words) == ["deploy"]
     yield project, port, words
-    try:
-        os.kill(ask(port, "GET", "/healthz")[1]["pid"], signal.SIGTERM)
-    except OSError:
-        assert project.path.exists()  # it was stopped by the test
+    stop(project.path)
 
 
 def test_service_answers_and_is_reused(serving) -> None:
     project, port, words = serving
-    status, answer = ask(port, "POST", "/score", picture(200, "JPEG"))
-    assert (status, answer["label"]) == (200, "bright")
-    assert answer["probability"] == max(answer["scores"].values())
-    assert ask(port, "POST", "/score", picture(20))[1]["label"] == "dark"
+    assert said(port, picture(200, "JPEG")) == "bright"
+    assert said(port, picture(20)) == "dark"
     assert project.ran(*words) == []
 
 
 def test_service_that_died_is_started_again(serving) -> None:
     project, port, words = serving
-    os.kill(ask(port, "GET", "/healthz")[1]["pid"], signal.SIGKILL)
+    os.kill(pid_of(project), signal.SIGKILL)
+    assert ask(port, "POST", "/score", picture(20)) == (503, {"error": "no deployment answers"})
+    assert project.planned(*words)["deploy"] == ("run", "deployment blue does not answer")
+    assert project.ran(*words) == ["deploy"]
+    assert said(port, picture(20)) == "dark"
+
+
+def test_router_that_died_is_started_again(serving) -> None:
+    project, port, words = serving
+    os.kill(state_of(project.path)["router"], signal.SIGKILL)
     assert project.planned(*words)["deploy"] == ("run", f"nothing answers at 127.0.0.1:{port}")
     assert project.ran(*words) == ["deploy"]
-    assert ask(port, "GET", "/healthz")[0] == 200
+    assert said(port, picture(20)) == "dark"
 
 
-@pytest.mark.parametrize(
-    ("body", "path", "headers", "status"),
-    [
-        (b"no image", "/score", {}, 415),
-        (picture(9)[:60], "/score", {}, 415),
-        (b"", "/score", {}, 415),
-        (b"x", "/elsewhere", {}, 404),
-        (b"", "/score", {"Content-Length": "99999999999"}, 413),
-    ],
-)
-def test_service_refuses_what_is_no_image(serving, body, path, headers, status) -> None:
+def test_service_refuses_what_is_no_image(serving) -> None:
     _, port, _ = serving
-    got, answer = ask(port, "POST", path, body, **headers)
-    assert got == status
-    assert answer["error"]
-    assert ask(port, "GET", "/healthz")[0] == 200
+    for body, status in ((b"no image", 415), (picture(9)[:60], 422), (b"", 400)):
+        got, answer = ask(port, "POST", "/score", body)
+        assert (got, bool(answer["error"])) == (status, True)
+    assert said(port, picture(20)) == "dark"
+
+
+def test_a_canary_gets_what_traffic_says_and_goes_back(serving) -> None:
+    project, _, words = serving
+    split = [
+        "target.deployment=green",
+        "target.traffic={blue:50,green:50}",
+        "target.mirror={blue:20}",
+    ]
+    assert project.ran(*words, *split) == ["deploy"]
+    assert {*state_of(project.path)["deployments"]} == {"blue", "green"}
+    assert project.ran(*words, *split) == []
+    assert project.planned(*words)["deploy"] == (
+        "run",
+        "traffic is blue 50, green 50, not blue 100",
+    )
+    assert project.ran(*words) == ["deploy"]
+    assert state_of(project.path)["traffic"] == {"blue": 100}
+
+
+def test_traffic_that_can_not_be_is_a_bad_spec(project: Project) -> None:
+    words = ["name=toy", "data=toy", "training=toy", "target=local", "target.traffic={blue:50}"]
+    answer = project.run(*words)
+    assert answer.returncode == 2
+    assert "traffic adds up to 50, not to 100" in answer.stderr
 
 
 def test_address_of_another_program_is_left_alone(finished: Project) -> None:
@@ -113,23 +139,15 @@ class Stranger(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-@pytest.mark.parametrize("noted", [False, True])
-def test_process_that_a_stranger_names_is_left_alone(
-    finished: Project, monkeypatch, *, noted: bool
-) -> None:
+def test_process_that_a_stranger_names_is_left_alone(finished: Project, monkeypatch) -> None:
     with (
         subprocess.Popen(["sleep", "60"]) as victim,
         ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as other,
     ):
         monkeypatch.setattr(Stranger, "victim", victim.pid)
         threading.Thread(target=other.serve_forever, daemon=True).start()
-        port = other.server_port
-        if noted:  # the number was once that of a service of ours
-            files.write_json(
-                finished.path / f".mlops/services/127.0.0.1-{port}.json", {"pid": victim.pid}
-            )
-        words = ["name=toy", "data=toy", "training=toy", "target=local", f"target.port={port}"]
-        answer = finished.run(*words)
+        words = ["name=toy", "data=toy", "training=toy", "target=local"]
+        answer = finished.run(*words, f"target.port={other.server_port}")
         alive = victim.poll() is None
         victim.kill()
         other.shutdown()
@@ -140,7 +158,7 @@ def test_process_that_a_stranger_names_is_left_alone(
 
 def test_model_that_answers_otherwise_never_takes_over(serving) -> None:
     project, port, words = serving
-    before = ask(port, "GET", "/healthz")[1]["pid"]
+    before = pid_of(project)
     (card,) = project.path.glob(".mlops/models/toy/*/model.json")
     document = json.loads(card.read_text())
     import base64
@@ -148,26 +166,30 @@ def test_model_that_answers_otherwise_never_takes_over(serving) -> None:
     image = base64.b64encode(picture(200)).decode()
     golden = {"image": image, "scores": [0.1, 0.9], "labels": ["dark"], "why": "mistake"}
     card.write_text(json.dumps({**document, "golden": [golden]}))
-    said = json.loads((card.parent / "lineage.json").read_text())
-    digests = {**said["files"], card.name: files.sha256_file(card)}
+    origin = json.loads((card.parent / "lineage.json").read_text())
+    digests = {**origin["files"], card.name: files.sha256_file(card)}
     lineages.changed(card.parent, files=digests)
     deploy = project.path / "deployers" / "other.py"
     assert not deploy.exists()
-    answer = project.run(*["name=toy", "data=toy", "training=toy", *words, "target.host=localhost"])
+    answer = project.run(
+        *["name=toy", "data=toy", "training=toy", *words, "target.deployment=green"]
+    )
     assert answer.returncode == 5
     assert "golden input 1 is off by" in answer.stderr
-    assert ask(port, "GET", "/healthz")[1]["pid"] == before
+    assert (pid_of(project), said(port, picture(20))) == (before, "dark")
 
 
 def test_a_changed_bundle_is_refused_though_no_key_is_trusted(serving) -> None:
     project, port, words = serving
-    before = ask(port, "GET", "/healthz")[1]["pid"]
+    before = pid_of(project)
     (report,) = project.path.glob(".mlops/models/toy/*/report.html")
     report.write_text("<p>forged</p>")
-    answer = project.run(*["name=toy", "data=toy", "training=toy", *words, "target.host=localhost"])
+    answer = project.run(
+        *["name=toy", "data=toy", "training=toy", *words, "target.deployment=green"]
+    )
     assert answer.returncode == 5
     assert "report.html was changed" in answer.stderr
-    assert ask(port, "GET", "/healthz")[1]["pid"] == before
+    assert (pid_of(project), said(port, picture(20))) == (before, "dark")
 
 
 def test_a_service_listens_at_an_address_of_ipv6(finished: Project) -> None:
@@ -185,4 +207,4 @@ def test_a_service_listens_at_an_address_of_ipv6(finished: Project) -> None:
         assert document["url"] == f"http://[::1]:{port}/score"
         assert project.ran(*words) == []
     finally:
-        os.kill(document["pid"], signal.SIGTERM)
+        stop(project.path)

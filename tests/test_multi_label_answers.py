@@ -1,7 +1,5 @@
 """Answers with several labels or none: learned, judged, reported and served."""
 
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +7,12 @@ import pytest
 import small_bundle
 import torch
 from reports import HOW, SETTINGS
+from scoring import free_port, stop
 from several_labels import LOOSE, picture, prepared, table_of, written
 from sklearn import metrics as sklearn_metrics
 from small_training import settings
 from test_evaluation import gap_over_bins
-from test_local_target import ask, free_port
+from test_local_target import ask
 from toyproject import Project
 
 from mlops_spec import bundle, evaluation, files, gate, manifest, report
@@ -208,7 +207,9 @@ def test_from_a_table_to_the_answer_of_a_service(tmp_path) -> None:
     assert bundle.read(folder_).activation == "sigmoid"
     assert bundle.read(folder_).metrics["accuracy"] > 0.8
     status, found = ask(port, "POST", "/score", picture("blue|red", 999))
-    os.kill(ask(port, "GET", "/healthz")[1]["pid"], signal.SIGTERM)
+    stop(tmp_path)
     assert status == 200
-    assert found["labels"] == ["blue", "red"]
-    assert min(found["scores"]["blue"], found["scores"]["red"]) > 0.5 > found["scores"]["green"]
+    (said,) = found["predictions"]
+    assert said["labels"] == ["blue", "red"]
+    scores = {each["label"]: each["probability"] for each in said["top"]}
+    assert min(scores["blue"], scores["red"]) > 0.5 > scores["green"]

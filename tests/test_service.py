@@ -7,45 +7,51 @@ import base64
 import json
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import lineages
 import pytest
 from PIL import Image
 
-from mlops_spec import files, signing
-from mlops_spec.actions import Context, service
+from mlops_spec import files, services, signing
+from mlops_spec.actions import Context, _processes, service
 from mlops_spec.bundle import Golden
-from mlops_spec.errors import StepError
+from mlops_spec.errors import MlopsError, StateError, StepError
 from mlops_spec.steps import Step
 
 SCORES = {"blue": 0.2, "green": 0.3, "red": 0.5}
-# Beside the bundle may lie a port at which it does not start, and an answer of its own.
+# Beside the bundle may lie why it does not start, and an answer of its own.
 SCRIPT = """
 import json, os, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-_, bundle, _, host, _, port = sys.argv[1:]
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+bundle, key = given["--bundle"], os.environ.get("SCORING_KEY", "")
 refuses, answer = Path(bundle + ".refuses"), Path(bundle + ".answer")
-if refuses.exists() and refuses.read_text() == port:
-    sys.exit("no")
+if refuses.exists():
+    sys.exit(refuses.read_text())
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send(json.dumps({"pid": os.getpid(), "bundle": bundle}))
+        self.send(json.dumps({"bundle": bundle, "version": given["--version"]}))
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.send(answer.read_text())
+        allowed = not key or self.headers["Authorization"] == "Bearer " + key
+        self.send(answer.read_text() if allowed else "{}")
 
     def send(self, text):
         self.send_response(200)
+        self.send_header("Content-Length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())
 
-ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
+ThreadingHTTPServer((given["--host"], int(given["--port"])), Handler).serve_forever()
 """
+PLACE = _processes.Place("127.0.0.1", 1, Path("log"))
+SERVING = {"max_bytes": 1000000, "body_seconds": 5.0, "answer_seconds": 5.0}
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +69,7 @@ def started(monkeypatch):
         found.append(popen(*words, **more))
         return found[-1]
 
-    monkeypatch.setattr(service.subprocess, "Popen", noted)
+    monkeypatch.setattr(_processes.subprocess, "Popen", noted)
     yield found
     for process in found:
         process.kill()
@@ -86,10 +92,16 @@ def golden():
     return Golden(image=image, scores=tuple(SCORES.values()), labels=("red",), why="sure")
 
 
+def said_of(scores):
+    """What a service answers about one image."""
+    top = [{"label": label, "probability": value} for label, value in scores.items()]
+    return {"predictions": [{"top": top}]}
+
+
 def made(name, *golden, answer=None):
     """A registered bundle, and what the service answers that has it."""
     path = lineages.registered(Path(name), golden=golden)
-    Path(f"{name}.answer").write_text(json.dumps({"scores": SCORES} if answer is None else answer))
+    Path(f"{name}.answer").write_text(json.dumps(said_of(SCORES) if answer is None else answer))
     return path
 
 
@@ -100,39 +112,66 @@ def start(path, port, host="127.0.0.1", **payload):
     document = {"model": "digits", "version": 1, "path": str(path), "digest": digest}
     files.write_json(register / "version.json", document)
     folder.mkdir(exist_ok=True)
-    request = {"command": ["python", "deployers.scoring.py", "--bundle", "${{bundle}}"]}
-    step = Step("deploy", "service.start", {**request, "host": host, "port": port, **payload})
+    words = ["--bundle", "${{bundle}}", "--settings", "${{settings}}"]
+    request = {
+        "command": ["python", "deployers.scoring.py", *words],
+        "host": host,
+        "port": port,
+        "deployment": "blue",
+        "traffic": {"blue": 100},
+        "mirror": {},
+        "serving": SERVING,
+        "key": None,
+    }
+    step = Step("deploy", "service.start", {**request, **payload})
     service.start(step, Context(folder, {"register": register}, said.append, "1a" * 32))
     return said
 
 
-def served(port):
-    """The bundle that is served at a port; None where nobody answers."""
-    answer = service._ask("127.0.0.1", port, "GET", "/healthz")
-    return answer["bundle"] if answer else None
+def ask(port, path="/model", **headers):
+    return _processes.ask(("127.0.0.1", port), "GET", path, None, headers)[1]
 
 
-def test_golden_inputs_are_replayed_before_a_service_takes_over(port, golden, started):
-    assert start(made("one", golden, golden), port) == ["2 golden inputs answered as recorded"]
+def served(port, **headers):
+    """The bundle that answers at a port; None where nobody does."""
+    answer = ask(port, **headers)
+    return answer.get("bundle") if answer else None
+
+
+def place(port):
+    return services.path_of("127.0.0.1", port)
+
+
+def living(port):
+    """The deployments at an address whose process lives."""
+    state = services.read(place(port))
+    return {name for name, each in state.deployments.items() if services.is_ours(each.pid)}
+
+
+def test_golden_inputs_are_replayed_before_a_service_is_asked_by_others(port, golden, started):
+    said = start(made("one", golden, golden), port)
+    assert said == [
+        f"2 golden inputs answered as recorded; log: .mlops/services/127.0.0.1-{port}/blue.log"
+    ]
     assert served(port) == "one"
-    candidate, now = started
-    assert candidate.poll() is not None
-    assert files.read_json(Path("step/out/service.json"))["pid"] == now.pid
+    deployment, router = started
+    assert files.read_json(Path("step/out/service.json"))["pid"] == deployment.pid
+    assert services.read(place(port)).router == router.pid == ask(port, "/healthz")["pid"]
 
 
 ANSWERS = {
-    "no number": {"scores": {**SCORES, "red": float("nan")}},
-    "the first no number": {"scores": {**SCORES, "blue": float("nan")}},
-    "infinite": {"scores": {**SCORES, "red": float("inf")}},
-    "another": {"scores": {**SCORES, "red": 0.4}},
-    "huge": {"scores": {**SCORES, "red": 10**400}},
-    "a text": {"scores": {**SCORES, "red": "0.5"}},
-    "a label less": {"scores": {"blue": 0.2, "green": 0.3}},
-    "no scores": {},
-    "null scores": {"scores": None},
-    "a list of scores": {"scores": [0.2, 0.3, 0.5]},
+    "no number": said_of({**SCORES, "red": float("nan")}),
+    "the first no number": said_of({**SCORES, "blue": float("nan")}),
+    "infinite": said_of({**SCORES, "red": float("inf")}),
+    "another": said_of({**SCORES, "red": 0.4}),
+    "huge": said_of({**SCORES, "red": 10**400}),
+    "a text": said_of({**SCORES, "red": "0.5"}),
+    "a label less": said_of({"blue": 0.2, "green": 0.3}),
+    "two answers": {"predictions": said_of(SCORES)["predictions"] * 2},
+    "no answers": {},
+    "null": {"predictions": None},
     "a list": [0.2, 0.3, 0.5],
-    "null": None,
+    "nothing": None,
     "a word": "yes",
 }
 
@@ -140,22 +179,20 @@ ANSWERS = {
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
 def test_an_answer_of_another_kind_is_a_wrong_answer(answer, golden, monkeypatch):
     said = json.loads(json.dumps(answer))  # as it arrives
-    running = service._Service.__new__(service._Service)
-    monkeypatch.setattr(service._Service, "ask", lambda *_: said)
+    monkeypatch.setattr(_processes, "ask", lambda *_: (200, said))
     card = service.bundle.read(made("one", golden))
     with pytest.raises(
         StepError, match=r"golden input 1 is off by .*the service answers otherwise"
     ):
-        service._replay(running, card)
+        service._replay(PLACE, card, "")
 
 
 @pytest.mark.parametrize("last", [1, 1.0, 0.9999])
 def test_a_whole_number_is_a_probability_too(last, golden, monkeypatch):
     sure = golden.model_copy(update={"scores": (0.0, 0.0, 1.0)})
-    answer = {"scores": {"blue": 0, "green": 0.0, "red": last}}
-    monkeypatch.setattr(service._Service, "ask", lambda *_: answer)
-    running = service._Service.__new__(service._Service)
-    service._replay(running, service.bundle.read(made("one", sure)))
+    answer = said_of({"blue": 0, "green": 0.0, "red": last})
+    monkeypatch.setattr(_processes, "ask", lambda *_: (200, answer))
+    service._replay(PLACE, service.bundle.read(made("one", sure)), "")
 
 
 def test_a_bundle_without_golden_inputs_is_refused(port, started):
@@ -179,80 +216,167 @@ def test_no_secret_of_a_spec_is_in_the_environment_of_a_service(port, golden, mo
     monkeypatch.setenv(signing.VARIABLE, "hunter2hunter2")
     monkeypatch.setenv("HARMLESS", "seven")
     start(made("one", golden), port, withhold=["SIGNING_KEY"])
-    for process in started[1:]:
+    assert len(started) == 2
+    for process in started:
         found = variables_of(process.pid)
         assert b"HARMLESS=seven" in found
         assert b"hunter2" not in found
         assert b"SIGNING_KEY" not in found
 
 
-def test_a_new_service_takes_the_place_of_the_old_one(port, golden, started):
+def test_a_service_is_told_its_key_and_nobody_else(port, golden, monkeypatch, started):
+    monkeypatch.setenv("MY_KEY", "hunter2hunter2")
+    start(made("one", golden), port, key="${secret:MY_KEY}", withhold=["MY_KEY"])
+    deployment, router = started
+    assert b"SCORING_KEY=hunter2hunter2" in variables_of(deployment.pid)
+    assert b"hunter2" not in variables_of(router.pid)
+    assert not [p for p in Path().rglob("*") if p.is_file() and b"hunter2" in p.read_bytes()]
+
+
+def test_a_key_that_is_not_set_is_said_before_anything_starts(port, golden, started):
+    with pytest.raises(MlopsError, match="the secret NO_KEY is not set"):
+        start(made("one", golden), port, key="${secret:NO_KEY}")
+    assert started == []
+
+
+def test_a_new_model_takes_the_place_of_the_old_one(port, golden, started):
     start(made("one", golden), port)
     start(made("two", golden), port)
     assert served(port) == "two"
-    assert [process.poll() is None for process in started] == [False, False, False, True]
+    assert [process.poll() is None for process in started] == [False, True, True]
 
 
-def test_where_the_second_start_fails_the_model_of_before_serves_again(port, golden):
+def test_a_model_that_does_not_start_leaves_the_old_one(port, golden, started):
     start(made("one", golden), port)
     two = made("two", golden)
-    Path("two.refuses").write_text(str(port))
-    with pytest.raises(
-        StepError, match=r"did not start on .*; the model of before serves again, one"
-    ):
+    Path("two.refuses").write_text("out of luck")
+    with pytest.raises(StepError, match=r"did not start at .*:\n  out of luck") as caught:
         start(two, port)
+    assert "blue.log" in caught.value.cure
     assert served(port) == "one"
+    assert [process.poll() is None for process in started] == [True, True, False]
     Path("two.refuses").unlink()
-    start(two, port)  # whose it is, is known
+    start(two, port)
     assert served(port) == "two"
 
 
-def test_where_neither_starts_that_is_said(port, golden):
+def test_a_model_that_answers_otherwise_leaves_the_old_one(port, golden):
     start(made("one", golden), port)
-    for name in ("one", "two"):
-        Path(f"{name}.refuses").write_text(str(port))
-    with pytest.raises(StepError, match="nothing serves there now: the model of before, one"):
-        start(made("two", golden), port)
-    assert served(port) is None
-
-
-def test_a_model_of_before_that_was_changed_is_not_served_again(port, golden):
-    one = made("one", golden)
-    start(one, port)
-    (one / "report.html").write_text("<p>forged</p>")
-    Path("two.refuses").write_text(str(port))
-    with pytest.raises(StepError, match=r"nothing serves there now: .*\n  report.html was changed"):
-        start(made("two", golden), port)
-    assert served(port) is None
-
-
-def test_an_interruption_in_between_leaves_the_model_of_before(port, golden, monkeypatch):
-    start(made("one", golden), port)
-    ready, two = service._is_ready, made("two", golden)
-
-    def interrupted(running):
-        if running.port == port and "two" in running.process.args:
-            raise KeyboardInterrupt
-        return ready(running)
-
-    monkeypatch.setattr(service, "_is_ready", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        start(two, port)
+    with pytest.raises(StepError, match=r"golden input 1 is off by 0\.1"):
+        start(made("two", golden, answer=ANSWERS["another"]), port)
     assert served(port) == "one"
 
 
-def test_a_service_is_noted_before_it_is_waited_for(port, golden, monkeypatch, started):
-    """Whoever is killed while waiting leaves a service that the next run knows."""
-    ready, note, seen = service._is_ready, Path(f".mlops/services/127.0.0.1-{port}.json"), []
-
-    def noting(running):
-        seen.append(note.exists() and files.read_json(note)["pid"] == running.pid)
-        return ready(running)
-
-    monkeypatch.setattr(service, "_is_ready", noting)
+def test_an_interruption_leaves_the_old_model(port, golden, monkeypatch, started):
     start(made("one", golden), port)
-    assert seen == [False, True]  # a candidate is nobody's service
-    assert files.read_json(note)["pid"] == started[1].pid
+    two = made("two", golden)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(service, "_replay", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        start(two, port)
+    assert served(port) == "one"
+    assert [process.poll() is None for process in started] == [True, True, False]
+
+
+def test_a_router_that_does_not_start_leaves_nothing_behind(port, golden, monkeypatch, started):
+    monkeypatch.setattr(service, "_is_routed", lambda *_: False)
+    with socket.create_server(("127.0.0.1", port)):
+        monkeypatch.setattr(_processes, "is_taken", lambda *_: False)
+        with pytest.raises(StepError, match=r"did not start at .*\n.*address already in use"):
+            start(made("one", golden), port)
+    assert [process.poll() is None for process in started] == [False, False]
+
+
+def test_a_router_that_was_killed_is_started_again(port, golden, started):
+    one = made("one", golden)
+    start(one, port)
+    started[1].kill()
+    started[1].wait()
+    assert served(port) is None
+    start(one, port)
+    assert served(port) == "one"
+
+
+# Two deployments at one address
+
+
+CANARY = {"deployment": "green", "traffic": {"blue": 0, "green": 100}}
+
+
+def test_traffic_goes_where_it_shall(port, golden):
+    two = made("two", golden)
+    start(made("one", golden), port)
+    start(two, port, deployment="green")
+    assert {served(port) for _ in range(10)} == {"one"}
+    start(two, port, **CANARY)
+    assert {served(port) for _ in range(10)} == {"two"}
+    start(two, port, deployment="green", traffic={"blue": 50, "green": 50})
+    assert {served(port) for _ in range(40)} == {"one", "two"}
+    assert living(port) == {"blue", "green"}
+
+
+def test_a_client_may_choose_a_deployment(port, golden):
+    start(made("one", golden), port)
+    start(made("two", golden), port, deployment="green")
+    chosen = {"azureml-model-deployment": "green"}
+    assert served(port, **chosen) == "two"
+    answer = ask(port, **{"azureml-model-deployment": "pink"})
+    assert answer == {"error": "no deployment pink (deployments: blue, green)"}
+
+
+def test_traffic_for_nobody_is_refused(port, golden, started):
+    with pytest.raises(StepError, match="can not be had: there is no deployment blue"):
+        start(made("one", golden), port, deployment="green")
+    assert [process.poll() is None for process in started] == [False]
+
+
+def test_where_a_deployment_died_another_one_answers(port, golden, started):
+    start(made("one", golden), port)
+    start(made("two", golden), port, deployment="green", traffic={"blue": 50, "green": 50})
+    started[0].kill()
+    started[0].wait()
+    assert {served(port) for _ in range(20)} == {"two"}
+    assert ask(port, "/healthz")["deployments"]["blue"]["answers"] is False
+    started[2].kill()
+    started[2].wait()
+    assert ask(port) == {"error": "no deployment answers"}
+
+
+def test_no_request_is_lost_while_models_change(port, golden):
+    one, two, lost, stopped = made("one", golden), made("two", golden), [], threading.Event()
+    start(one, port)
+
+    def asking():
+        while not stopped.is_set():
+            if served(port) not in ("one", "two"):
+                lost.append(ask(port))
+
+    threads = [threading.Thread(target=asking) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for each in (two, one, two):
+        start(each, port)
+    stopped.set()
+    for thread in threads:
+        thread.join()
+    assert lost == []
+    assert served(port) == "two"
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_the_address_of_another_program_is_left_alone(port, golden, started, *, noted):
+    if noted:
+        start(made("one", golden), port)
+        for process in started:
+            process.kill()
+            process.wait()
+    other = socket.create_server(("127.0.0.1", port))
+    with other, pytest.raises(StepError, match="another program listens at"):
+        start(made("two", golden), port)
+    assert all(process.poll() is not None for process in started)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +409,15 @@ def test_a_bundle_of_before_there_were_lineages_is_served(port, golden):
         start(one, port, trusted_key=lineages.public())
 
 
+@pytest.mark.parametrize("content", ["{", '{"schema_version": 1}', '{"schema_version": 99}'])
+def test_a_damaged_state_is_said(port, golden, content, started):
+    place(port).parent.mkdir(parents=True)
+    place(port).write_text(content)
+    with pytest.raises(StateError, match=r"damaged|newer mlops_spec"):
+        start(made("one", golden), port)
+    assert started == []
+
+
 def test_a_signature_that_nobody_asks_for_needs_no_package(port, golden, monkeypatch):
     one = made("one", golden)
     lineages.lineage.write(one, lineages.lineage.read(one / "lineage.json"), lineages.key())
@@ -301,7 +434,7 @@ def test_a_free_port_is_found_on_ipv6():
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("LOUD: this machine has no ::1")
-    assert service._free_port("::1") > 0
+    assert _processes.free_port("::1") > 0
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "2001:db8::1", "192.0.2.1"])

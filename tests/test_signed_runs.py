@@ -1,16 +1,14 @@
 """Signed lineages from the command line to a service: who signs, who asks, and what is refused."""
 
 import base64
-import http.client
 import json
 import os
-import signal
-import socket
 import subprocess
 from pathlib import Path
 
 import lineages
 import pytest
+from scoring import free_port, state_of, stop
 from toyproject import KINDS, Project, copy
 
 from mlops_spec import signing
@@ -133,29 +131,25 @@ def test_a_target_that_checks_no_signature_is_not_trusted_with_a_key(keyed: Proj
     assert keyed.run("plan", *KINDS, "target=none", TRUST).returncode == 0
 
 
-def asked(port: int) -> int:
-    """The process that serves at a port."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", "/healthz")
-    return int(json.loads(connection.getresponse().read())["pid"])
+def asked(project: Project) -> int:
+    """The process that serves."""
+    return int(state_of(project.path)["deployments"]["blue"]["pid"])
 
 
 @pytest.fixture
 def serving(keyed: Project):
     """A signed model that is served because it is signed."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     words = ["name=toy", "data=toy", "training=toy", "target=local", f"target.port={port}", SIGN]
     answer = keyed.run(*words, TRUST)
     assert answer.returncode == 0, answer.stderr
     yield keyed, port, words
-    os.kill(asked(port), signal.SIGTERM)
+    stop(keyed.path)
 
 
 def test_a_service_does_not_have_the_key_that_signed_its_model(serving) -> None:
-    _, port, _ = serving
-    environment = Path(f"/proc/{asked(port)}/environ")
+    project, _, _ = serving
+    environment = Path(f"/proc/{asked(project)}/environ")
     if not environment.exists():
         pytest.skip("LOUD: no /proc here: nobody looked at the environment of a service")
     found = environment.read_bytes()
@@ -175,40 +169,40 @@ def refused(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
     "name", ["model.safetensors", "model.onnx", "model.json", "report.html", "lineage.json"]
 )
 def test_a_tampered_bundle_is_refused_and_the_service_goes_on(serving, name) -> None:
-    project, port, words = serving
-    before, path = asked(port), bundle_of(project) / name
+    project, _, words = serving
+    before, path = asked(project), bundle_of(project) / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     answer = refused(project, *words, TRUST, "target.host=localhost")  # asks for a new service
     assert name in answer.stderr
-    assert asked(port) == before
+    assert asked(project) == before
 
 
 def test_what_is_not_signed_by_the_trusted_key_is_refused(serving, monkeypatch) -> None:
-    project, port, words = serving
-    before = asked(port)
+    project, _, words = serving
+    before = asked(project)
     answer = refused(project, *words, f"lineage.trusted_key={lineages.public(2)}")
     assert f"it is signed by {lineages.public()}" in answer.stderr
     (bundle_of(project) / "lineage.sig.json").unlink()
     answer = refused(project, *words, TRUST, "target.host=localhost")
     assert "it is not signed" in answer.stderr
-    assert asked(port) == before
+    assert asked(project) == before
     # The cure that is told: out of the way, and registered again.
     bundle_of(project).rename(project.path / "aside")
     monkeypatch.setenv("SIGNING_KEY", lineages.secret(2))
     trust = f"lineage.trusted_key={lineages.public(2)}"
     answer = project.run(*words, trust)
     assert answer.returncode == 0, answer.stderr
-    assert asked(port) != before
+    assert asked(project) != before
 
 
 def test_another_model_with_a_sound_signature_does_not_take_its_place(serving) -> None:
-    project, port, words = serving
-    before, home = asked(port), bundle_of(project)
+    project, _, words = serving
+    before, home = asked(project), bundle_of(project)
     lineages.registered(project.path / "other", lineages.key())
     home.rename(project.path / "aside")
     (project.path / "other").rename(home)
     answer = refused(project, *words, TRUST, "target.host=localhost")
     assert "it is another model than the version that was registered" in answer.stderr
-    assert asked(port) == before
+    assert asked(project) == before

@@ -1,0 +1,154 @@
+"""What serves at an address of this machine: deployments, and who gets how much of the traffic.
+
+One JSON file an address. A step writes it after a new deployment has passed its checks; the router
+that listens at the address reads it and sends the next request accordingly. Whoever writes holds a
+lock. Readers meet a whole file, the old one or the new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mlops_spec import files
+from mlops_spec.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+FOLDER = Path(".mlops/services")
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class _Part(BaseModel):
+    """Frozen, of known keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Deployment(_Part):
+    """A process that serves one model."""
+
+    pid: int
+    port: int
+    model: str
+    version: int
+    digest: str
+    bundle: str
+    log: str
+
+
+class State(_Part):
+    """What there is at an address.
+
+    Attributes:
+        host: Where the router and all deployments listen.
+        port: Where the router listens.
+        router: Its process; 0 before there is one.
+        deployments: Each with its name.
+        traffic: Percent of requests that a deployment answers; 100 together.
+        mirror: Percent of requests that a deployment is asked as well, and whose answer is dropped.
+        max_bytes: Of a request.
+        body_seconds: For a client to send it.
+        answer_seconds: For a deployment to answer.
+    """
+
+    host: str
+    port: int
+    router: int
+    deployments: dict[str, Deployment]
+    traffic: dict[str, Percent]
+    mirror: dict[str, Percent]
+    max_bytes: int
+    body_seconds: float
+    answer_seconds: float
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        strange = sorted((self.traffic.keys() | self.mirror.keys()) - self.deployments.keys())
+        if strange:
+            raise ValueError(f"there is no deployment {', '.join(strange)}")
+        if sum(self.traffic.values()) != 100:  # noqa: PLR2004 - percent
+            raise ValueError("traffic does not add up to 100")
+        return self
+
+
+def path_of(host: str, port: int) -> Path:
+    """The file of an address."""
+    return FOLDER / f"{host}-{port}.json"
+
+
+def read(path: Path) -> State | None:
+    """What is at an address; None where nothing was ever.
+
+    Raises:
+        StateError: The file is damaged, or of a newer version of this program.
+    """
+    try:
+        document = files.read_json(path)
+    except FileNotFoundError:
+        return None
+    document.pop("schema_version")
+    try:
+        return State.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = f"{path} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})"
+        cure = "delete it, stop the processes that it names, and run the same command again"
+        raise StateError(message, cure) from error
+
+
+def write(path: Path, state: State) -> None:
+    """Replaces what is at an address."""
+    files.write_json(path, state.model_dump(mode="json"))
+
+
+@contextlib.contextmanager
+def writing(path: Path, seconds: float) -> Iterator[None]:
+    """Alone with an address: two runs that deploy there follow each other.
+
+    Raises:
+        StateError: Another run has it for long.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{path}.lock", timeout=seconds):
+            yield
+    except Timeout as error:
+        message = f"another run has been deploying at {path.stem} for {seconds:.0f} s"
+        raise StateError(message, "wait for it to end, then run the same command again") from error
+
+
+def is_ours(pid: int) -> bool:
+    """Whether a process is a service or a router of this program, where the system can tell."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):  # none, or somebody else's
+        return False
+    words = _words(pid)
+    return words is None or b"deployers.scoring" in words
+
+
+def routes(pid: int, path: Path) -> bool:
+    """Whether a process is the router that reads a state file, where the system can tell."""
+    words = _words(pid)
+    return is_ours(pid) and (words is None or os.fsencode(path.resolve()) in words)
+
+
+def _words(pid: int) -> bytes | None:
+    """The command line of a process, empty of one that has ended; None where nobody tells."""
+    if not Path("/proc/self").exists():
+        return None
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
