@@ -83,7 +83,7 @@ def test_what_takes_too_long_is_told_so(folder, tmp_path):
 
 
 def test_a_full_service_says_when_to_come_again(folder, tmp_path):
-    with serving(folder, tmp_path / "service", code=SLOW, max_waiting=2) as client:
+    with serving(folder, tmp_path / "service", code=SLOW, max_waiting=2, max_images=2) as client:
         asking = [later(client.ask, "POST", "/score", RED) for _ in range(6)]
         for thread, _ in asking:
             thread.join()
@@ -131,12 +131,15 @@ def test_a_bundle_of_a_newer_version_is_not_served(folder, tmp_path):
 
 
 def test_settings_that_are_none_are_said(folder, tmp_path):
-    client = start(folder, tmp_path / "service", max_batch=0, extra=1)
-    assert client.process.wait(30) == 2
-    text = client.log.read_text("utf-8")
-    assert "max_batch" in text
-    assert "extra" in text
-    assert "Traceback" not in text
+    for changes, said in (
+        ({"max_batch": 0, "extra": 1}, ("max_batch", "extra")),
+        ({"max_images": 65}, ("max_images 65 is more than max_waiting 64",)),
+    ):
+        client = start(folder, tmp_path / "service", **changes)
+        assert client.process.wait(30) == 2
+        text = client.log.read_text("utf-8")
+        assert all(each in text for each in said)
+        assert "Traceback" not in text
 
 
 def test_a_port_in_use_is_said(folder, tmp_path):

@@ -35,8 +35,8 @@ def main() -> None:
     except MlopsError as error:
         parser.exit(int(error.exit_code), f"error: {error}\n")
     except ValidationError as error:
-        wrong = (f"{each['loc'][0]}: {each['msg']}" for each in error.errors() if each["loc"])
-        parser.error(f"{args.settings}: {'; '.join(wrong) or 'no JSON'}")
+        wrong = (": ".join([*map(str, each["loc"]), each["msg"]]) for each in error.errors())
+        parser.error(f"{args.settings}: {'; '.join(wrong)}")
     telemetry = Telemetry(args.name, args.version)
     service = Service(model, how, telemetry)
     uvicorn.run(

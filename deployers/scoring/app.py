@@ -102,12 +102,10 @@ class App:
             raise Refusal(HTTPStatus.UNAUTHORIZED, message)
 
     async def _answered(self, request: Request) -> dict[str, Any]:
-        how = self._service.how
-        top = wire.top(request.query_params.get("top"), how.top_k)
+        top = wire.top(request.query_params.get("top"), self._service.how.top_k)
         body = await self._body(request)
         content_type = request.headers.get("content-type", "")
-        preprocessing = self._service.served.card.preprocessing
-        images = wire.images_of(content_type, body, how.max_images, preprocessing)
+        images = await self._service.images_of(content_type, body)
         return await self._service.answer(images, top)
 
     async def _body(self, request: Request) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deployers.scoring import pictures
+from deployers.scoring import pictures, wire
 from deployers.scoring.batching import Batcher
 from deployers.scoring.refusal import Refusal
 
@@ -42,6 +42,17 @@ class Service:
         """The first answers of an engine take longer: nobody shall wait for them."""
         for images in {1, self.how.max_batch}:
             await self._batcher.logits(self.served.blank(images))
+
+    async def images_of(self, content_type: str, body: bytes) -> list[bytes] | np.ndarray:
+        """The images of a request; what is written as text takes a while to read.
+
+        Raises:
+            Refusal: The request is not what the contract says.
+        """
+        how = self.served.card.preprocessing
+        asked = (content_type, body, self.how.max_images, how)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoding, wire.images_of, *asked)
 
     async def answer(self, images: list[bytes] | np.ndarray, top: int) -> dict[str, Any]:
         """What a request is answered.

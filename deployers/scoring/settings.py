@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlops_spec.spec import Float, Int, Section
 
@@ -25,3 +25,10 @@ class Serving(Section):
     body_seconds: Seconds  # for a client to send its request
     answer_seconds: Seconds  # from then on
     drain_seconds: Seconds  # for what is being answered when the service is told to end
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.max_images > self.max_waiting:
+            message = f"max_images {self.max_images} is more than max_waiting {self.max_waiting}"
+            raise ValueError(f"{message}: such a request would never be let in")
+        return self
