@@ -117,7 +117,8 @@ def paged(url, folder, **changes):
     visitor = start(url, folder, **changes)
     try:
         yield visitor
-        visitor.process.send_signal(signal.SIGTERM)
+        if visitor.process.poll() is None:
+            visitor.process.send_signal(signal.SIGTERM)
         assert visitor.process.wait(15) == 0
     finally:
         visitor.process.kill()

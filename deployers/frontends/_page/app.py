@@ -55,11 +55,9 @@ def create(settings: Settings, key: str) -> Flask:
         settings: Of the program.
         key: Of the scoring service; empty where it asks for none.
     """
-    app, page = (
-        Flask(__name__, static_folder=None, template_folder=assets.FOLDER),
-        Page(settings, key),
-    )
-    app.request_class = guard.InMemory
+    app = Flask(__name__, static_folder=None, template_folder=assets.FOLDER)
+    page = Page(settings, key)
+    app.request_class, app.session_interface = guard.InMemory, guard.Sessions()
     app.secret_key = secrets.token_bytes()  # a token is good until this process ends
     app.config.update(
         MAX_CONTENT_LENGTH=settings.limits.request_bytes + _FORM_BYTES,

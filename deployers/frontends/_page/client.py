@@ -147,8 +147,8 @@ class Service:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 # It may refuse, and say why, before it has heard all.
                 connection.request(method, path, body, {**self._headers, **(headers or {})})
-            answer = connection.getresponse()
-            return answer, answer.read(_MOST_BYTES)
+            with connection.getresponse() as answer:
+                return answer, answer.read(_MOST_BYTES)
         except TimeoutError as error:
             raise down(f"The model did not answer within {self._seconds:g} seconds.") from error
         except (OSError, http.client.HTTPException) as error:

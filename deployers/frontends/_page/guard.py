@@ -13,13 +13,14 @@ from http import HTTPStatus
 from typing import IO, TYPE_CHECKING
 
 from flask import Request, request, session
+from flask.sessions import SecureCookieSessionInterface
 
 from deployers.frontends._page.client import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask import Response
+    from flask import Flask, Response
 
 # Everything is ours and in files: no script or style inside of a page, none from elsewhere.
 _POLICY = (
@@ -50,6 +51,14 @@ class InMemory(Request):
 
     def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
         return io.BytesIO()
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Cookies that stay on an encrypted connection where there is one."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002
+        """Whether the browser, or the proxy it talks to, came by https."""
+        return request.is_secure
 
 
 def add_headers(response: Response) -> Response:
