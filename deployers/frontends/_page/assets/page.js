@@ -15,8 +15,9 @@ function add(files) {
   const added = [...files].slice(0, most).map(make);
   list.prepend(...added);
   queue.push(...added.filter((card) => card.dataset.state === "waiting"));
-  say(`${count(added.length)} added.`);
-  if (files.length > most) say(`${count(files.length - most)} left out: ${most} at a time.`, true);
+  const left = files.length - added.length;
+  part("left").textContent = left ? `${count(left)} left out: ${most} at a time.` : "";
+  say(`${count(added.length)} added. ${part("left").textContent}`);
   next();
 }
 
@@ -106,11 +107,10 @@ function tell() {
   part("clear").hidden = all < 2;
 }
 
-function say(text, seen = false) { // to a screen reader; to everybody what is nowhere else
+function say(text) { // to a screen reader
   const line = document.createElement("p");
   line.textContent = text;
   part("said").append(line);
-  if (seen) part("left").textContent = text;
 }
 
 form.addEventListener("change", ({ target }) => {
