@@ -110,7 +110,7 @@ def test_it_says_what_the_model_is(visitor):
 
 
 def test_when_a_model_was_registered_is_said(inside):
-    assert "registered on 25 November 2026" in plain(inside().ask("GET")[2])
+    assert "Registered on 25 November 2026" in plain(inside().ask("GET")[2])
 
 
 def test_a_picture_that_is_none_is_refused_in_the_service_s_words_beside_the_others(visitor):

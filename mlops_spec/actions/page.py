@@ -119,15 +119,20 @@ def _is_ready(process: subprocess.Popen[bytes], host: str, port: int) -> bool:
 
 def _pid(host: str, port: int) -> Any:
     """Which process the page at an address says that it is; None when none answers."""
+    answer = _answer(host, port)
+    return answer.get("pid") if isinstance(answer, dict) else None
+
+
+def _answer(host: str, port: int) -> Any:
+    """What the page at an address says of itself; None when nobody answers in JSON."""
     connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
         connection.request("GET", "/healthz")
-        answer = json.loads(connection.getresponse().read())
+        return json.loads(connection.getresponse().read())
     except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:
         connection.close()
-    return answer.get("pid") if isinstance(answer, dict) else None
 
 
 def _free_port(host: str) -> int:

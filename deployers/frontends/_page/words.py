@@ -73,7 +73,7 @@ def training(model: Model) -> Iterator[tuple[str, str]]:
     network, how = (_section(model.card.spec, name) for name in ("model", "training"))
     told = {
         "network": network.get("backbone"),
-        "started from": network.get("weights"),
+        "started from": "chance" if network.get("weights") == "none" else network.get("weights"),
         "picture size": network.get("input_size") and f"{network['input_size']} pixels",
         "epochs": how.get("epochs"),
         "trainer": model.card.trainer,
