@@ -11,9 +11,11 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
+import pytest
 from scoring import free_port
+from test_scoring import picture
 
 SETTINGS = {
     "title": "What is in the picture?",
@@ -184,3 +186,68 @@ class Fake:
         self.open.set()
         self.server.shutdown()
         self.server.server_close()
+
+
+@contextmanager
+def answering(body):
+    """Somebody who answers everything with the same; the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+PNG = picture()
+
+
+class InProcess(Visitor):
+    """A visitor without a network."""
+
+    def __init__(self, app):
+        super().__init__(0)
+        self.app, self.client = app, app.test_client()
+
+    def ask(self, method, path="/", body=None, remote="127.0.0.1", **headers):
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        where = {"REMOTE_ADDR": remote}
+        answer = self.client.open(
+            path, method=method, data=body, headers=named, environ_overrides=where
+        )
+        with answer:
+            return answer.status_code, answer.headers, answer.get_data(as_text=True)
+
+
+def plain(html):
+    """What a page says, without its marks and its templates."""
+    html = re.sub(r"<template.*?</template>", "", html, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+@pytest.fixture
+def fake():
+    """A service that answers what a test tells it."""
+    service = Fake()
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def inside(fake):
+    """Makes a page in this process, which asks the fake."""
+    from deployers.frontends._page.app import create
+    from deployers.frontends._page.settings import Settings
+
+    def made(**changes):
+        return InProcess(create(Settings.model_validate(settings(fake.url, **changes)), ""))
+
+    return made
