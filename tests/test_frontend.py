@@ -1,6 +1,9 @@
 """`frontend=flask`: what is planned for a page, and why."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 from pages import answering
 from world import Now, compose
 
@@ -8,7 +11,9 @@ from deployers.frontends import flask as kind
 from mlops_spec import files
 from mlops_spec.errors import MlopsError
 from mlops_spec.facts import Facts
+from mlops_spec.spec import leaves
 
+ROOT = Path(__file__).resolve().parents[1]
 WORDS = ["+experiment=quickstart", "target=local", "frontend=flask"]
 
 
@@ -77,6 +82,20 @@ def test_what_can_not_work_is_said_before_any_work(word, said):
         compose(Now([*WORDS, word]))
     assert said[0] in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["flask", "waitress"])
+def test_what_is_not_installed_is_said_before_any_work(monkeypatch, missing):
+    monkeypatch.setattr(kind, "find_spec", lambda name: name != missing)
+    with pytest.raises(MlopsError, match=r"pip install 'mlops_spec\[frontend\]'"):
+        compose(Now(WORDS))
+
+
+def test_every_setting_is_documented():
+    page = (ROOT / "docs" / "frontend.md").read_text("utf-8")
+    values = yaml.safe_load((ROOT / "conf" / "frontend" / "flask.yaml").read_text("utf-8"))
+    for key, _ in leaves(values):
+        assert key == "kind" or f"`{key}`" in page
 
 
 def test_an_address_with_a_path_or_of_ipv6_is_one():

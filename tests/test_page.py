@@ -1,6 +1,8 @@
 """The page over HTTP: what it shows of answers, of the model, and of a service that fails."""
 
 import re
+import socket
+import threading
 
 import pytest
 import small_bundle
@@ -10,7 +12,8 @@ from test_scoring import picture
 
 from deployers.frontends._page import words
 from deployers.frontends._page.app import create
-from deployers.frontends._page.settings import Settings
+from deployers.frontends._page.client import Service, Trouble
+from deployers.frontends._page.settings import Address, Settings
 
 CUT = picture(form="JPEG", size=(200, 200))[:700]
 
@@ -179,8 +182,26 @@ def test_a_busy_service_is_asked_again_later(inside, fake):
     assert "Too many pictures are waiting for the model. Try again in 7 s." in plain(page)
 
 
+def test_a_refusal_by_who_hangs_up_is_heard():
+    """It answers after the head of a request, and closes with the picture on its way."""
+    said = b'HTTP/1.1 413 X\r\nContent-Length: 20\r\n\r\n{"error": "too big"}'
+
+    def refuse(listening):
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=refuse, args=(listening,), daemon=True).start()
+        address = Address(url=f"http://127.0.0.1:{listening.getsockname()[1]}", seconds=5.0)
+        with pytest.raises(Trouble, match="Too big") as caught:
+            Service(address, "").answer(b"x" * 30_000_000, 1, "name")
+    assert caught.value.state == "refused"
+
+
 def test_a_refusal_before_all_was_sent_is_heard(folder, tmp_path):
-    """A service that takes less than the page hangs up while it is still being told."""
+    """A service that takes less than the page."""
     with serving(folder, tmp_path / "service", max_bytes=1000) as service:
         url = f"http://127.0.0.1:{service.port}"
         changes = {"file_bytes": 9_000_000, "request_bytes": 9_000_000}

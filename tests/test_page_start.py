@@ -122,6 +122,17 @@ def test_another_program_at_the_address_is_left_alone(started, noted):
     assert [process.poll() is None for process in started] == [False]
 
 
+def test_a_page_at_another_address_is_left_alone(started):
+    """Its process was noted here, and it still runs; but it is not who answers here."""
+    made = start(free_port(), "one")
+    with answering(b'{"pid": 1}') as port:
+        note = {"pid": made["pid"], "program": "toy_page"}
+        files.write_json(Path(f".mlops/pages/127.0.0.1-{port}.json"), note)
+        with pytest.raises(StepError, match="another program listens"):
+            start(port, "two")
+    assert started[1].poll() is None
+
+
 def test_a_page_of_another_folder_is_left_alone():
     port = free_port()
     start(port, "one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec as WholeSpec
 
 _PROGRAM = "deployers.frontends._page"
+_INSTALL = "pip install 'mlops_spec[frontend]'"
 _PLACE = {"kind", "host", "port"}  # what is no setting of the program
 
 
@@ -43,8 +45,10 @@ class Spec(OpenSection):
 
 
 def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
-    """A key that is written down, an address that is none, limits that exclude each other."""
+    """No Flask, a key that is written down, no address, limits that exclude each other."""
     page = _of(spec)
+    if not (find_spec("flask") and find_spec("waitress")):
+        yield "frontend.kind", f"a page needs Flask and waitress: {_INSTALL}"
     if page.scoring.key and not secrets.named({"key": page.scoring.key}):
         what = "a key does not belong here: write ${secret:SCORING_KEY} and set SCORING_KEY"
         yield "frontend.scoring.key", f"{what} in the environment"
