@@ -109,12 +109,13 @@ def test_a_page_that_starts_everywhere_but_there_is_known_all_the_same():
     assert shown(port) == "three"
 
 
-@pytest.mark.parametrize("noted", [None, os.getpid(), 0, 1])
+@pytest.mark.parametrize("noted", [None, "mine", 0, 1])
 def test_another_program_at_the_address_is_left_alone(started, noted):
     """Though it says what a page would, and though its process was noted."""
     with answering(json.dumps({"pid": os.getpid()}).encode()) as port:
         if noted is not None:
-            note = {"pid": noted, "program": "toy_page"}
+            pid = os.getpid() if noted == "mine" else noted
+            note = {"pid": pid, "program": "toy_page"}
             files.write_json(Path(f".mlops/pages/127.0.0.1-{port}.json"), note)
         with pytest.raises(StepError, match="another program listens") as caught:
             start(port)

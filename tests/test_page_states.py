@@ -82,6 +82,18 @@ def test_a_service_that_is_down_can_be_tried_again(chromium, address, service):
         page.locator("#model").get_by_role("link", name="Try again").click()
         answered(page, 2)  # what waited for the model is asked again
         assert "colours version 7" in page.locator("#model").inner_text()
+        assert page.evaluate("document.activeElement.id") == "model"
+
+
+def test_what_somebody_in_between_says_is_no_answer(chromium, address):
+    with opened(chromium, address, expected="status of 502") as page:
+        for body in ("<html><h1>Bad gateway</h1></html>", "", "<p>x"):
+            page.route("**/", lambda route, _, body=body: route.fulfill(status=502, body=body))
+            choose(page, file())
+            answered(page, state="down")
+            assert "This page can not be reached." in cards(page).first.inner_text()
+            page.get_by_role("button", name="Remove red.png").click()
+        page.unroute_all()
 
 
 def test_a_service_that_went_away_is_said(chromium, tmp_path):

@@ -48,15 +48,14 @@ function drop(card) {
 function next() {
   tell();
   while (sending < AT_ONCE && queue.length) {
-    const card = queue.shift();
-    if (!cards.has(card)) continue; // it was removed meanwhile
     sending += 1;
-    ask(card).finally(() => { sending -= 1; next(); });
+    ask(queue.shift()).finally(() => { sending -= 1; next(); });
   }
 }
 
 async function ask(card, again = false) {
   const known = cards.get(card), body = new FormData();
+  if (!known) return; // it was removed meanwhile
   known.stop = new AbortController();
   body.append("token", part("token").value);
   body.append("picture", known.file, known.file.name);
@@ -76,7 +75,8 @@ async function ask(card, again = false) {
 function show(card, html) { // made by the server, or with the page
   const answer = card.querySelector(".answer");
   answer.innerHTML = html;
-  const { state, said } = answer.firstElementChild.dataset;
+  const { state, said } = answer.firstElementChild?.dataset ?? {};
+  if (!state) return show(card, part("offline").innerHTML); // of a proxy, say
   card.dataset.state = state;
   answer.querySelector(".retry")?.addEventListener("click", () => retry([card]));
   say(`${card.querySelector(".file").textContent}: ${said}`);
@@ -84,10 +84,10 @@ function show(card, html) { // made by the server, or with the page
 
 function retry(some) {
   for (const card of some) {
+    const answer = card.querySelector(".answer"), fresh = part("card").content.cloneNode(true);
+    if (answer.contains(document.activeElement)) card.querySelector(".remove").focus();
     card.dataset.state = "waiting";
-    card.querySelector(".answer").replaceChildren(
-      ...part("card").content.cloneNode(true).querySelector(".answer").childNodes);
-    card.querySelector(".remove").focus(); // the button that was pressed is gone
+    answer.replaceChildren(...fresh.querySelector(".answer").childNodes);
   }
   queue.push(...some);
   next();
@@ -136,6 +136,6 @@ document.addEventListener("click", async (event) => {
   if (event.target.id !== "again") return;
   event.preventDefault();
   await refresh().catch(() => say("This page can not be reached."));
-  part("again")?.focus();
-  if (!part("again")) retry([...list.querySelectorAll("[data-state=down]")].filter((c) => cards.has(c)));
+  (part("again") ?? part("model")).focus();
+  if (!part("again")) retry([...list.querySelectorAll(".card[data-state=down]")]);
 });
