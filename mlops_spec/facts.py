@@ -83,6 +83,7 @@ class Facts:
         finished: Step key -> its record, None for a step never finished.
         latest: Step id -> the experiment's last record of it.
         target: What the deployer found of the target.
+        frontend: The same of the page.
         tools: Versions of the programs at work; empty for what is not installed.
         machine: What this machine is.
     """
@@ -95,6 +96,7 @@ class Facts:
     finished: Mapping[str, Record | None] = field(default_factory=dict)
     latest: Mapping[str, Record | None] = field(default_factory=dict)
     target: Mapping[str, Any] = field(default_factory=dict)
+    frontend: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
 
@@ -107,6 +109,7 @@ class Facts:
             "weights": vars(self.weights) if self.weights else None,
             "code": dict(self.code),
             "target": dict(self.target),
+            "frontend": dict(self.frontend),
             "tools": {name: self.tools[name] for name in _TOOLS if self.tools.get(name)},
             "machine": dict(self.machine),
         }
@@ -130,7 +133,6 @@ def read(
     database = Path(spec.workspace.database)
     fingerprint = kinds.load("data", spec.data.kind).fingerprint(spec.data)
     before = latest.get("data")
-    target = kinds.load("target", spec.target.kind)
     return Facts(
         source=files.sha256_of(fingerprint),
         changes=sources.changes(outputs(before.key), fingerprint) if before else "",
@@ -139,10 +141,18 @@ def read(
         code=Lazy(kinds.code),
         finished=finished,
         latest=latest,
-        target=target.facts(spec) if hasattr(target, "facts") else {},
+        target=_found(spec, "target"),
+        frontend=_found(spec, "frontend"),
         tools=Lazy(version),
         machine=machine.describe(),
     )
+
+
+def _found(spec: Spec, group: str) -> Mapping[str, Any]:
+    """What a section's kind finds of what it would make."""
+    module = kinds.load(group, getattr(spec, group).kind)
+    found: Mapping[str, Any] = module.facts(spec) if hasattr(module, "facts") else {}
+    return found
 
 
 def version(name: str) -> str:

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 from browser import chromium
 from filelock import FileLock
+from pages import fake, inside
 from toyproject import KINDS, Project, copy, make
+from visiting import _page, address, service
 
-__all__ = ["chromium"]  # a fixture, made where the browser is
+# fixtures, made beside what they are of
+__all__ = ["_page", "address", "chromium", "fake", "inside", "service"]
 
 
 @pytest.fixture(scope="session")

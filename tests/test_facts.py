@@ -92,10 +92,11 @@ def test_the_code_of_a_module_is_read_from_its_source_and_names_what_it_imports(
     assert found == kinds.code("trainers.datasets.folder")
 
 
-def test_a_target_reports_what_it_finds(monkeypatch):
-    module = kinds.load("target", "none")
+@pytest.mark.parametrize("group", ["target", "frontend"])
+def test_a_kind_reports_what_it_finds(monkeypatch, group):
+    module = kinds.load(group, "none")
     monkeypatch.setattr(module, "facts", lambda spec: {"serves": spec.name}, raising=False)
-    assert read("name=mine").target == {"serves": "mine"}
+    assert getattr(read("name=mine"), group) == {"serves": "mine"}
 
 
 def test_the_programs_at_work_are_named():
@@ -134,6 +135,7 @@ def test_the_record_holds_what_the_plan_asked_for():
         "weights": None,
         "code": {"trainers.transfer": {"trainers.transfer": "digest"}},
         "target": {},
+        "frontend": {},
         "tools": {"python": "3"},
         "machine": {},
     }

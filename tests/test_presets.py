@@ -33,7 +33,7 @@ OPTIONAL = {
     "training": {"contradictions": 1},
     "benchmark": {"predict": 2, "contradictions": 1},
     "target": {"steps": 2, "facts": 1, "contradictions": 1},
-    "frontend": {"steps": 2, "contradictions": 1},
+    "frontend": {"steps": 2, "facts": 1, "contradictions": 1},
 }
 
 

@@ -142,8 +142,9 @@ class App:
             self._let_in(request)
         except Refusal as refusal:
             return JSONResponse({"error": str(refusal)}, int(refusal.status))
-        card = self._service.served.card.model_dump(mode="json", exclude={"golden"})
-        return JSONResponse({**self._service.served.named(), "card": card})
+        served = self._service.served
+        card = served.card.model_dump(mode="json", exclude={"golden"})
+        return JSONResponse({**served.named(), "registered": served.registered, "card": card})
 
     async def _openapi(self, _request: Request) -> Response:
         return JSONResponse(openapi.document(self._service.how))

@@ -9,7 +9,7 @@ import numpy as np
 
 from deployers.scoring import wire
 from deployers.scoring.engines import onnxruntime
-from mlops_spec import bundle
+from mlops_spec import bundle, lineage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,7 @@ class Served:
         digest: Of its network and weights.
         card: The bundle's.
         engine: What computes.
+        registered: When it was, in UTC; empty of a bundle that never was.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Served:
     digest: str
     card: Card
     engine: Engine
+    registered: str = ""
 
     def named(self) -> dict[str, str]:
         """Which model it is."""
@@ -58,4 +60,7 @@ def load(folder: Path, name: str, version: str) -> Served:
         MlopsError: It is none, or was changed.
     """
     card = bundle.read(folder)
-    return Served(name, version, bundle.digest(folder), card, onnxruntime.load(folder, card))
+    engine = onnxruntime.load(folder, card)
+    known = lineage.read(folder / lineage.FILE) if (folder / lineage.FILE).exists() else None
+    registered = known.registered if known else ""
+    return Served(name, version, bundle.digest(folder), card, engine, registered)
