@@ -126,8 +126,8 @@ def writing(path: Path, seconds: float) -> Iterator[None]:
         raise StateError(message, "wait for it to end, then run the same command again") from error
 
 
-def is_ours(pid: int) -> bool:
-    """Whether a process is a service or a router of this program, where the system can tell."""
+def is_ours(pid: int, program: str = "deployers.scoring") -> bool:
+    """Whether a process is one that this program starts, where the system can tell."""
     if pid <= 0:
         return False
     try:
@@ -135,7 +135,7 @@ def is_ours(pid: int) -> bool:
     except (ProcessLookupError, PermissionError):  # none, or somebody else's
         return False
     words = _words(pid)
-    return words is None or b"deployers.scoring" in words
+    return words is None or program.encode() in words
 
 
 def routes(pid: int, path: Path) -> bool:

@@ -11,7 +11,7 @@ from scoring import free_port
 from toyproject import Project, copy
 
 from mlops_spec import files, signing
-from mlops_spec.actions import Context, page
+from mlops_spec.actions import Context, _processes, page
 from mlops_spec.errors import MlopsError, StepError
 from mlops_spec.steps import Step
 
@@ -47,7 +47,7 @@ def started(monkeypatch, tmp_path):
         found.append(popen(*words, **more))
         return found[-1]
 
-    monkeypatch.setattr(page.subprocess, "Popen", noted)
+    monkeypatch.setattr(_processes.subprocess, "Popen", noted)
     yield found
     for process in found:
         process.kill()
@@ -74,7 +74,7 @@ def start(port, name="step", host="127.0.0.1", **payload):
 
 def shown(port):
     """What the page at a port was told; None where nobody answers."""
-    answer = page._answer("127.0.0.1", port)
+    answer = _processes.ask(("127.0.0.1", port), "GET", "/healthz")[1]
     return answer["settings"]["title"] if answer else None
 
 
@@ -92,7 +92,7 @@ def test_a_page_that_does_not_start_leaves_the_one_before():
     port = free_port()
     start(port, "one")
     Path("refuses").write_text("all")
-    with pytest.raises(StepError, match=r"did not start on .*\n  no such day") as caught:
+    with pytest.raises(StepError, match=r"did not start at .*\n  no such day") as caught:
         start(port, "two")
     assert "two/log.txt" in caught.value.cure
     assert shown(port) == "one"

@@ -85,7 +85,7 @@ def wait(running: Running, path: str) -> None:
         time.sleep(0.05)
     said = place.log.read_bytes()[running.since :].decode("utf-8", "replace")
     last = "\n  ".join(harmless(line) for line in said.splitlines()[-_TAIL:])
-    message = f"the service did not start at {place.host}:{place.port}"
+    message = f"the program did not start at {place.host}:{place.port}"
     raise StepError(f"{message}:\n  {last}" if last else message, f"see {place.log}")
 
 
@@ -97,15 +97,15 @@ def _has_ended(pid: int) -> bool:
         return not services.is_ours(pid)
 
 
-def stop(pid: int) -> None:
-    """Ends a service of ours, which answers first what it was asked; after a while it is killed."""
-    if not services.is_ours(pid):
+def stop(pid: int, program: str = "deployers.scoring") -> None:
+    """Ends a process of ours, which answers first what it was asked; after a while it is killed."""
+    if not services.is_ours(pid, program):
         return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
-    while time.monotonic() < deadline and services.is_ours(pid) and not _has_ended(pid):
+    while time.monotonic() < deadline and services.is_ours(pid, program) and not _has_ended(pid):
         time.sleep(0.05)
-    if services.is_ours(pid):
+    if services.is_ours(pid, program):
         os.kill(pid, signal.SIGKILL)
         _has_ended(pid)
 
@@ -133,7 +133,7 @@ def ask(
         return status, None
 
 
-def free_port(host: str) -> int:
+def free_port(host: str, key: str = "target.host") -> int:
     """A port at which nobody listens.
 
     Raises:
@@ -145,9 +145,7 @@ def free_port(host: str) -> int:
             return int(probe.getsockname()[1])
     except OSError as error:
         message = f"nothing can listen at {host}: {error.strerror}"
-        raise StepError(
-            message, "choose another target.host: an address of this machine"
-        ) from error
+        raise StepError(message, f"choose another {key}: an address of this machine") from error
 
 
 def is_taken(host: str, port: int) -> bool:
