@@ -1,7 +1,7 @@
 """Each engine and precision by itself: one image, and batches of 16, in turns in one process.
 
-python bench/engines.py                # a ResNet-18 at 224 pixels that learned nothing
-python bench/engines.py BUNDLE DATA    # a model of yours, with the accuracy of each beside its speed
+python bench/engines.py    # a ResNet-18 at 224 pixels that learned nothing
+python bench/engines.py BUNDLE DATA    # a model of yours, with accuracy beside speed
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from scoring import SETTINGS, serving
 
 from deployers.scoring import accuracy, choice, int8, quantize, quantized
 from deployers.scoring.settings import Serving
-from mlops_spec import bundle, evidence, files
+from mlops_spec import bundle, evidence, files, manifest
 from mlops_spec.errors import MlopsError
 
 
@@ -162,6 +162,11 @@ def test_a_record_that_is_none_is_refused(folder, content):
     assert "int8.json" in refused(folder)
 
 
+def test_a_record_is_not_read_to_its_end_without_one(folder):
+    (folder / quantized.RECORD).write_bytes(b"x" * 2**21)
+    assert "has more than 1048576 bytes" in refused(folder)
+
+
 def test_a_newer_record_is_refused(folder):
     changed(folder, schema_version=99)
     assert "newer" in refused(folder)
@@ -197,6 +202,31 @@ def test_wrong_words_are_refused(made, tmp_path, wrong):
     with pytest.raises(SystemExit) as caught:
         quantize.main(words(made, tmp_path, **wrong))
     assert caught.value.code == 2
+
+
+class Answers:
+    """An engine that knows the truth, but for some images."""
+
+    def __init__(self, targets, wrong):
+        self.left = [(target + 1) % 3 if i in wrong else target for i, target in enumerate(targets)]
+
+    def logits(self, pictures):
+        said, self.left = self.left[: len(pictures)], self.left[len(pictures) :]
+        return np.eye(3, dtype=np.float32)[said]
+
+
+def test_answers_are_compared_image_by_image(made):
+    dataset, card = manifest.read(made[1]), bundle.read(made[0])
+    targets = dataset.targets(dataset.split("test"))
+    some = {
+        accuracy.REFERENCE: Answers(targets, {0, 1, 2}),
+        ("other", "int8"): Answers(targets, {2, 3, 4, 5, 6}),
+    }
+    first, other = accuracy.measure(some, dataset, card, 7)
+    assert (first.accuracy, first.gained, first.lost) == (87 / 90, 0, 0)
+    assert (other.accuracy, other.gained, other.lost) == (85 / 90, 2, 4)
+    assert other.difference == pytest.approx(-2 / 90)
+    assert other.interval[0] < other.difference < other.interval[1]
 
 
 def test_a_drop_is_excluded_by_enough_images_only():

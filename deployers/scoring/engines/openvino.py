@@ -50,7 +50,7 @@ class Engine:
             MlopsError: The network answers in another shape.
         """
         with self._turn:
-            found = self.request.infer([np.ascontiguousarray(pictures)], share_inputs=True)[0]
+            found = self.request.infer([pictures], share_inputs=True)[0]
         if found.shape != (len(pictures), self.labels):
             message = f"the network answers {found.shape}, not {(len(pictures), self.labels)}"
             raise MlopsError(message, "restore the bundle from its registry, or train again")
