@@ -92,6 +92,7 @@ def session(path: Path, contract: Contract, threads: int = 0) -> onnxruntime.Inf
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
+    options.enable_mem_pattern = False  # a plan for each size of a batch: 80 MB of 16 sizes
     options.add_session_config_entry(*_FORMAT)
     try:
         made = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])

@@ -4,6 +4,9 @@ import importlib.util
 import itertools
 import json
 import math
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -50,9 +53,7 @@ def load(name, folder, precision="fp32"):
 def has_bf16():
     if not HAS_OPENVINO:
         return False
-    from openvino import Core
-
-    return "BF16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino.library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def test_the_settings_know_every_engine_there_is():
@@ -80,6 +81,21 @@ def test_bf16_is_nearly_that(folder):
     expected = bundle.load(folder).answer(noise())
     np.testing.assert_allclose(found, expected, atol=0.5)
     assert np.abs(found - expected).max() > 1e-3  # or it is no bf16
+
+
+@needs_openvino
+def test_nobody_is_told_that_a_model_is_served(folder, tmp_path):
+    """OpenVINO's import alone writes a client's number to the home folder and sends it."""
+    code = "import sys; from pathlib import Path; from deployers.scoring.engines import openvino;"
+    code += "from mlops_spec import bundle; folder = Path(sys.argv[1]);"
+    code += "openvino.load(folder / 'model.onnx', bundle.read(folder), 'fp32');"
+    code += "print(*(name for name in sys.modules if name.startswith('openvino_telemetry.')))"
+    clean = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD")}
+    environment = {**clean, "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code, str(folder)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == ""
+    assert [*tmp_path.iterdir()] == []
 
 
 @needs_openvino
@@ -135,7 +151,7 @@ def test_an_engine_that_is_not_installed_is_said_with_a_cure(folder):
 
 @needs_openvino
 def test_a_processor_without_bf16_is_said(folder, monkeypatch):
-    import openvino as library
+    library = openvino.library()
 
     class Core(library.Core):
         def get_property(self, *_):

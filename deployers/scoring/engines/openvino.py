@@ -1,12 +1,13 @@
 """OpenVINO on the CPU: the extra `openvino`.
 
 Left alone it computes in bfloat16 wherever the processor has it, and answers are others than
-training recorded: so that the precision is always said.
+training recorded: so that the precision is always said. Left alone it reports each start, too.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -66,9 +67,7 @@ def load(network: Path, card: Card, precision: Precision) -> Engine:
     """
     if importlib.util.find_spec(PACKAGE) is None:
         raise MlopsError("OpenVINO is not installed", "pip install 'mlops_spec[openvino]'")
-    import openvino
-
-    core = openvino.Core()
+    core = library().Core()
     if precision == "bf16" and "BF16" not in core.get_property(
         _DEVICE, "OPTIMIZATION_CAPABILITIES"
     ):
@@ -84,6 +83,17 @@ def load(network: Path, card: Card, precision: Precision) -> Engine:
     inputs, outputs = ([*map(_port, side)] for side in (compiled.inputs, compiled.outputs))
     networks.check(network, inputs, outputs, bundle.contract(card))
     return Engine(compiled.create_infer_request(), len(card.labels))
+
+
+def library() -> Any:
+    """OpenVINO, without what reports each import of it to Google Analytics unless one objects.
+
+    It does without that package where there is none, and None stands for "there is none" here.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
 
 
 def _settings(precision: Precision) -> dict[str, Any]:
