@@ -3,8 +3,8 @@
 Weights are int8 with a scale for each output channel, activations uint8 with a range that images
 showed in calibration: the format (QDQ) that both engines compute as integers. These stay float32:
 
-- what prepares a picture, and the first layer. OpenVINO takes the normalisation for a part of the
-  quantisation and pads that layer by black instead of zeros: 0.95 of a probability in one network.
+- what prepares a picture, and the first layer. OpenVINO 2026.4 answers otherwise with that in int8
+  where pictures are grey (a probability off by 0.95), and one picture takes it longer.
 - the last layer: of 256 logits there would be few that differ.
 - what int8 is known to hurt: softmax, norms, products of activations.
 
