@@ -185,8 +185,13 @@ def opened(folder: Path, card: Card) -> Model:
     Raises:
         MlopsError: The network is not what the card says.
     """
-    how, labels = card.preprocessing, len(card.labels)
-    return Model(card, network.session(folder / FILES[1], how.input_size, how.channels, labels))
+    return Model(card, network.session(folder / FILES[1], contract(card)))
+
+
+def contract(card: Card) -> network.Contract:
+    """What the network of a card must take and answer."""
+    how = card.preprocessing
+    return network.Contract(how.input_size, how.channels, len(card.labels))
 
 
 def load(folder: Path) -> Model:

@@ -88,7 +88,7 @@ def evaluate(data_dir: Path, bundle_dir: Path, out_dir: Path, how: How) -> dict[
         MlopsError: The model and the data set do not belong together, or an answer is no number.
     """
     dataset, model = manifest.read(data_dir), bundle.load(bundle_dir)
-    _check_kind(dataset, model)
+    check_kind(dataset, model.card)
     card, logits = model.card, answers(dataset, model, how.batch_size)
     asked = Asked(card.labels, card.activation, how.top_k, card.temperature)
     scores = scored(dataset.split("test"), logits, asked)
@@ -206,8 +206,13 @@ def _ahead(make: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
             yield coming.result()
 
 
-def _check_kind(dataset: Dataset, model: bundle.Model) -> None:
-    several = model.card.activation == "sigmoid"
+def check_kind(dataset: Dataset, card: Card) -> None:
+    """Refuses a model that gives an image one label where it may have several, or the reverse.
+
+    Raises:
+        MlopsError: It does.
+    """
+    several = card.activation == "sigmoid"
     if several != dataset.multi_label:
         has = "any number of labels" if several else "one label"
         message = f"the model gives an image {has}, and the data set another number"

@@ -9,12 +9,12 @@ Runtime would read; such a network is refused before it gets there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_spec.errors import MlopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import onnxruntime
@@ -36,50 +36,88 @@ _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # fields of Tensor
 _VARINT, _BYTES, _WIDTHS = 0, 2, {1: 8, 5: 4}  # wire types
 
 
-def session(path: Path, side: int, channels: int, labels: int) -> onnxruntime.InferenceSession:
+class Contract(NamedTuple):
+    """What a network must take and answer: its card says so.
+
+    Attributes:
+        side: Pixels of the pictures that it takes.
+        channels: Of these pictures.
+        labels: How many logits it answers.
+    """
+
+    side: int
+    channels: int
+    labels: int
+
+
+class Port(NamedTuple):
+    """An input or output as an engine found it; a dimension that is free is no number."""
+
+    name: str
+    kind: str
+    shape: list[int | str | None]
+
+
+def content(path: Path) -> bytes:
+    """A network file that keeps all of its weights inside, as it is.
+
+    Raises:
+        MlopsError: It is damaged, or keeps weights in other files.
+    """
+    found = path.read_bytes()
+    try:
+        outside = _reaches_outside(found)
+    except ValueError as error:
+        raise MlopsError(f"{path} is damaged: {error}", _CURE) from error
+    if outside:
+        cure = "keep the weights inside of model.onnx: onnx.save(..., save_as_external_data=False)"
+        raise MlopsError(f"{path} has weights in other files, which are not read", cure)
+    return found
+
+
+def session(path: Path, contract: Contract, threads: int = 0) -> onnxruntime.InferenceSession:
     """Opens a network on the CPU.
 
     Args:
         path: `model.onnx`.
-        side: Pixels of the pictures that it must take.
-        channels: Of these pictures.
-        labels: How many logits it must answer.
+        contract: What it must take and answer.
+        threads: That compute; 0 for one on each physical core.
 
     Raises:
         MlopsError: It is damaged, keeps weights in other files, or takes and answers otherwise.
     """
     import onnxruntime
 
-    content = path.read_bytes()
-    try:
-        outside = _reaches_outside(content)
-    except ValueError as error:
-        raise MlopsError(f"{path} is damaged: {error}", _CURE) from error
-    if outside:
-        cure = "keep the weights inside of model.onnx: onnx.save(..., save_as_external_data=False)"
-        raise MlopsError(f"{path} has weights in other files, which are not read", cure)
+    network = content(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.enable_mem_pattern = False  # a plan for each size of a batch: 80 MB of 16 sizes
     options.add_session_config_entry(*_FORMAT)
     try:
-        made = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        made = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # a damaged file fails in any way
         message = f"ONNX Runtime can not open {path} ({type(error).__name__}: {error})"
         raise MlopsError(message, _CURE) from error
-    _check(made, path, [side, side, channels], labels)
+    sides = ([*made.get_inputs()], [*made.get_outputs()])
+    inputs, outputs = ([Port(one.name, one.type, one.shape) for one in side] for side in sides)
+    check(path, inputs, outputs, contract)
     return made
 
 
-def _check(made: onnxruntime.InferenceSession, path: Path, picture: list[int], labels: int) -> None:
-    """Refuses other inputs and outputs than the contract's."""
-    wanted = [(INPUT, "tensor(uint8)", picture), (OUTPUT, "tensor(float)", [labels])]
-    for found, (name, kind, shape) in zip(
-        ([*made.get_inputs()], [*made.get_outputs()]), wanted, strict=True
-    ):
-        said = ", ".join(f"{one.name} {one.type} {one.shape}" for one in found)
+def check(path: Path, inputs: Sequence[Port], outputs: Sequence[Port], contract: Contract) -> None:
+    """Refuses other inputs and outputs than the contract's.
+
+    Raises:
+        MlopsError: There are.
+    """
+    picture = [contract.side, contract.side, contract.channels]
+    wanted = [(INPUT, "tensor(uint8)", picture), (OUTPUT, "tensor(float)", [contract.labels])]
+    for found, (name, kind, shape) in zip((inputs, outputs), wanted, strict=True):
+        said = ", ".join(f"{one.name} {one.kind} {one.shape}" for one in found)
         one = found[0] if len(found) == 1 else None
         free = one is not None and bool(one.shape) and not isinstance(one.shape[0], int)
-        if one is None or (one.name, one.type, one.shape[1:]) != (name, kind, shape) or not free:
+        if one is None or (one.name, one.kind, one.shape[1:]) != (name, kind, shape) or not free:
             message = f"{path} has {said}, not {name} {kind} {['batch', *shape]}"
             raise MlopsError(message, _CURE)
 

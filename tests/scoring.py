@@ -12,6 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SETTINGS = {
+    "engine": "onnxruntime",
+    "precision": "fp32",
+    "golden_tolerance": 0.001,
     "top_k": 2,
     "max_bytes": 2_000_000,
     "max_pixels": 1_000_000,

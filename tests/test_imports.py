@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = (
     "torch", "torchvision", "pytorch_lightning", "lightning", "azure", "mlflow", "flask",
-    "sklearn", "onnxruntime",
+    "sklearn", "onnxruntime", "openvino", "onnx",
 )  # fmt: skip
 
 # Imports the modules named on the command line, one after another; prints what each one loaded.

@@ -51,7 +51,12 @@ class Handler(BaseHTTPRequestHandler):
 ThreadingHTTPServer((given["--host"], int(given["--port"])), Handler).serve_forever()
 """
 PLACE = _processes.Place("127.0.0.1", 1, Path("log"))
-SERVING = {"max_bytes": 1000000, "body_seconds": 5.0, "answer_seconds": 5.0}
+SERVING = {
+    "golden_tolerance": 1e-3,
+    "max_bytes": 1000000,
+    "body_seconds": 5.0,
+    "answer_seconds": 5.0,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +189,7 @@ def test_an_answer_of_another_kind_is_a_wrong_answer(answer, golden, monkeypatch
     with pytest.raises(
         StepError, match=r"golden input 1 is off by .*the service answers otherwise"
     ):
-        service._replay(PLACE, card, "")
+        service._replay(PLACE, card, 1e-3, "")
 
 
 @pytest.mark.parametrize("last", [1, 1.0, 0.9999])
@@ -192,7 +197,7 @@ def test_a_whole_number_is_a_probability_too(last, golden, monkeypatch):
     sure = golden.model_copy(update={"scores": (0.0, 0.0, 1.0)})
     answer = said_of({"blue": 0, "green": 0.0, "red": last})
     monkeypatch.setattr(_processes, "ask", lambda *_: (200, answer))
-    service._replay(PLACE, service.bundle.read(made("one", sure)), "")
+    service._replay(PLACE, service.bundle.read(made("one", sure)), 1e-3, "")
 
 
 def test_a_bundle_without_golden_inputs_is_refused(port, started):

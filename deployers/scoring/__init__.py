@@ -4,6 +4,8 @@ wire      what a request may look like, and what it is answered
 pictures  from an image file to what the network takes, safely
 batching  requests of many clients, answered together
 engines   what computes: a module each
+choice    which of them, on this machine
+quantize  a network in int8, and what that costs
 app       the addresses
 score     the same behind Azure ML's own inference server
 """

@@ -13,7 +13,7 @@ from deployers.scoring import served
 from deployers.scoring.app import App
 from deployers.scoring.service import Service
 from deployers.scoring.settings import Serving
-from deployers.scoring.telemetry import Telemetry
+from deployers.scoring.telemetry import Telemetry, line
 from mlops_spec.errors import MlopsError
 
 KEY = "SCORING_KEY"  # the variable that holds what clients must send; without it all are let in
@@ -31,12 +31,13 @@ def main() -> None:
     args = parser.parse_args()
     try:
         how = Serving.model_validate_json(args.settings.read_bytes())
-        model = served.load(args.bundle, args.name, args.version)
+        model = served.load(args.bundle, args.name, args.version, how)
     except MlopsError as error:
         parser.exit(int(error.exit_code), f"error: {error}\n")
     except ValidationError as error:
         wrong = (": ".join([*map(str, each["loc"]), each["msg"]]) for each in error.errors())
         parser.error(f"{args.settings}: {'; '.join(wrong)}")
+    line(**model.chosen.document())
     telemetry = Telemetry(args.name, args.version)
     service = Service(model, how, telemetry)
     uvicorn.run(

@@ -4,7 +4,7 @@ POST /score          images -> what they are, in order
 GET  /healthz        the process lives, and what it serves
 GET  /readyz         it answers requests now
 GET  /metrics        numbers for Prometheus
-GET  /model          the bundle's card
+GET  /model          the bundle's card, and what computes it
 GET  /openapi.json   this contract; GET /docs for people
 """
 
@@ -144,7 +144,8 @@ class App:
             return JSONResponse({"error": str(refusal)}, int(refusal.status))
         served = self._service.served
         card = served.card.model_dump(mode="json", exclude={"golden"})
-        return JSONResponse({**served.named(), "registered": served.registered, "card": card})
+        more = {"registered": served.registered, **served.chosen.document()}
+        return JSONResponse({**served.named(), **more, "card": card})
 
     async def _openapi(self, _request: Request) -> Response:
         return JSONResponse(openapi.document(self._service.how))

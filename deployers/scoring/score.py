@@ -42,7 +42,8 @@ def init() -> None:
     if len(cards) != 1:
         message = f"{len(cards)} bundles in AZUREML_MODEL_DIR, and exactly one can be served"
         raise ValueError(message)
-    _model = served.load(cards[0].parent, name, version)
+    _model = served.load(cards[0].parent, name, version, _how)
+    print(json.dumps(_model.chosen.document()), flush=True)  # noqa: T201 - the server's log
     _model.engine.logits(_model.blank(1))
 
 

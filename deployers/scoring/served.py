@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deployers.scoring import wire
-from deployers.scoring.engines import onnxruntime
+from deployers.scoring import choice, wire
 from mlops_spec import bundle, lineage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from deployers.scoring.engines import Engine
+    from deployers.scoring.settings import Serving
     from mlops_spec.card import Card
 
 
@@ -27,7 +27,7 @@ class Served:
         version: Of the same.
         digest: Of its network and weights.
         card: The bundle's.
-        engine: What computes.
+        chosen: What computes, and why it does.
         registered: When it was, in UTC; empty of a bundle that never was.
     """
 
@@ -35,8 +35,13 @@ class Served:
     version: str
     digest: str
     card: Card
-    engine: Engine
+    chosen: choice.Choice
     registered: str = ""
+
+    @property
+    def engine(self) -> Engine:
+        """What computes."""
+        return self.chosen.engine
 
     def named(self) -> dict[str, str]:
         """Which model it is."""
@@ -53,14 +58,14 @@ class Served:
         return {"model": self.named(), "predictions": wire.answer(self.card, p, top)}
 
 
-def load(folder: Path, name: str, version: str) -> Served:
+def load(folder: Path, name: str, version: str, how: Serving) -> Served:
     """Opens a bundle.
 
     Raises:
-        MlopsError: It is none, or was changed.
+        MlopsError: It is none, or was changed, or no engine computes it as the settings ask.
     """
     card = bundle.read(folder)
-    engine = onnxruntime.load(folder, card)
+    chosen = choice.choose(folder, card, how)
     known = lineage.read(folder / lineage.FILE) if (folder / lineage.FILE).exists() else None
     registered = known.registered if known else ""
-    return Served(name, version, bundle.digest(folder), card, engine, registered)
+    return Served(name, version, bundle.digest(folder), card, chosen, registered)

@@ -1,11 +1,12 @@
-"""How a model is served: limits and times, the section `serving` of a target."""
+"""How a model is served: by which engine, limits and times, the section `serving` of a target."""
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from deployers.scoring.engines import Precision  # noqa: TC001 - pydantic reads it
 from mlops_spec.spec import Float, Int, Section
 
 Count = Annotated[Int, Field(ge=1)]
@@ -15,6 +16,9 @@ Seconds = Annotated[Float, Field(gt=0)]
 class Serving(Section):
     """What one process of the service does at most, and how long it waits for what."""
 
+    engine: Literal["onnxruntime", "openvino", "auto"]  # auto: the fastest of those that are right
+    precision: Precision  # what the network is computed in
+    golden_tolerance: Annotated[Float, Field(ge=0, le=1)]  # of golden probabilities
     top_k: Count  # most probable classes that an answer lists
     max_bytes: Count  # of a request
     max_pixels: Count  # of an image before it is decoded

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 KEY = "SCORING_KEY"  # the variable by which a service is told what clients must send
 _PATIENCE_SECONDS = 120.0  # for another run that deploys at the same address
 _SLACK_SECONDS = 5.0  # of the router, so that the deployment itself says that it was too slow
-_TOLERANCE = 1e-3  # of a golden probability, over HTTP
 
 
 def start(step: Step, context: Context) -> Outcome:
@@ -105,7 +104,7 @@ def _running(step: Step, version: dict[str, Any], context: Context) -> Iterator[
     try:
         _processes.wait(running, "/readyz")
         card = bundle.read(path)
-        _replay(place, card, key[KEY])
+        _replay(place, card, asked["serving"]["golden_tolerance"], key[KEY])
         context.emit(f"{len(card.golden)} golden inputs answered as recorded; log: {log}")
         yield Deployment(
             pid=running.pid,
@@ -167,7 +166,7 @@ def _route(state: State, place: Path, withheld: Sequence[str]) -> None:
         raise
 
 
-def _replay(place: Place, card: bundle.Card, key: str) -> None:
+def _replay(place: Place, card: bundle.Card, tolerance: float, key: str) -> None:
     """Sends the golden inputs and compares the probabilities with those that training recorded.
 
     Raises:
@@ -183,10 +182,11 @@ def _replay(place: Place, card: bundle.Card, key: str) -> None:
         _, answer = _processes.ask((place.host, place.port), "POST", "/score?top=0", image, headers)
         got = _scores(answer, card.labels)
         off = [abs(a - b) for a, b in zip(got, golden.scores, strict=True)]
-        wrong = [difference for difference in off if not difference <= _TOLERANCE]  # NaN is, too
+        wrong = [difference for difference in off if not difference <= tolerance]  # NaN is, too
         if wrong:
             message = f"golden input {number} is off by {max(wrong):.3g}"
-            cure = f"compare the libraries of this machine with model.json; see {place.log}"
+            cure = f"compare the libraries of this machine with model.json, see {place.log}"
+            cure += ", or allow more by target.serving.golden_tolerance"
             raise StepError(f"{message}: the service answers otherwise", cure)
 
 
