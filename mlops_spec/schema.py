@@ -106,9 +106,15 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
             return node
         if "$ref" in node:
             return put(definitions[node["$ref"].rpartition("/")[2]])
-        # `title` repeats the key, `discriminator` is OpenAPI's: neither helps an editor
-        dropped = ("title", "discriminator") if "properties" not in node or "type" in node else ()
-        return {key: put(value) for key, value in node.items() if key not in dropped}
+        # `title` repeats the key, `discriminator` is OpenAPI's: neither helps an editor.
+        # A setting that is called so has a schema where they have a text and `propertyName`.
+        helpful = {
+            key: value
+            for key, value in node.items()
+            if not (key == "title" and isinstance(value, str))
+            and not (key == "discriminator" and "propertyName" in value)
+        }
+        return {key: put(value) for key, value in helpful.items()}
 
     return put(schema)  # type: ignore[no-any-return]
 
