@@ -12,9 +12,9 @@ WIDTHS = {"phone": 375, "laptop": 1280}
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser, one for all tests of a process."""
+    """The browser, one for a file: while its driver lives nobody else may run an event loop."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if not path:
         pytest.skip("LOUD: no chromium on the PATH, no page was looked at")

@@ -106,7 +106,8 @@ def test_an_address_with_a_path_or_of_ipv6_is_one():
 def test_without_a_target_the_address_must_be_told():
     with pytest.raises(MlopsError, match=r"frontend\.scoring\.url"):
         compose(Now([*WORDS, "target=none"]))
-    assert compose(Now([*WORDS, "target=none", "frontend.scoring.url=http://127.0.0.1:9"]))
+    other = ["frontend.scoring.url=http://127.0.0.1:9", "frontend.scoring.key=null"]
+    assert compose(Now([*WORDS, "target=none", *other]))
 
 
 @pytest.mark.parametrize("body", [b'{"settings": "1a"}', b"{}", b"[]", b"hello", b""])

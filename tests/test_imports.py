@@ -12,6 +12,7 @@ HEAVY = (
     "torch", "torchvision", "pytorch_lightning", "lightning", "azure", "mlflow", "flask",
     "sklearn", "onnxruntime", "openvino", "onnx",
 )  # fmt: skip
+ENTRY = ("deployers", "scoring", "score")  # for Azure ML's server alone, which brings what it needs
 
 # Imports the modules named on the command line, one after another; prints what each one loaded.
 PROBE = """
@@ -31,6 +32,8 @@ def modules():
     for package in ("mlops_spec", "trainers", "deployers"):
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
+            if parts == ENTRY:
+                continue
             helper = any(part.startswith("_") and not part.startswith("__") for part in parts)
             if not helper and "templates" not in parts:
                 yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

@@ -1,14 +1,13 @@
 """`model.onnx` comes from anywhere: what breaks the contract or reaches out of it is refused."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import onnx
 import pytest
 import small_bundle
 from onnx import TensorProto, helper
+from scoring import start
 
 from mlops_spec import bundle, files, network
 from mlops_spec.errors import MlopsError
@@ -206,14 +205,14 @@ def test_an_operator_that_nobody_knows_is_refused(folder):
     assert "can not open" in refused(replaced(folder, made))
 
 
-def test_a_service_says_so_and_leaves(folder):
+def test_a_service_says_so_and_leaves(folder, tmp_path):
     replaced(folder, b"no network")
-    words = ["-m", "deployers.scoring", "--bundle", folder, "--host", "127.0.0.1", "--port", "0"]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "error:" in done.stderr
-    assert "model.onnx is damaged" in done.stderr
-    assert "Traceback" not in done.stderr
+    client = start(folder, tmp_path / "service")
+    assert client.process.wait(30) == 1
+    said = client.log.read_text("utf-8")
+    assert "error:" in said
+    assert "model.onnx is damaged" in said
+    assert "Traceback" not in said
 
 
 def test_graphs_within_graphs_are_followed_however_deep():
