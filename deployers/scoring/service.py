@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deployers.scoring import pictures, wire
+from deployers.scoring import cores, pictures, wire
 from deployers.scoring.batching import Batcher
 from deployers.scoring.refusal import Refusal
 
@@ -26,7 +26,7 @@ class Service:
     def __init__(self, served: Served, how: Serving, telemetry: Telemetry) -> None:
         self.served, self.how, self.ready = served, how, False
         self._telemetry = telemetry
-        self._decoding = ThreadPoolExecutor(os.cpu_count() or 1, "decode")
+        self._decoding = ThreadPoolExecutor(cores.threads() or os.cpu_count() or 1, "decode")
         self._batcher = Batcher(self._computed, how.max_batch, how.max_delay, how.max_waiting)
         telemetry.waiting.set_function(lambda: self._batcher.waiting)
         pictures.limit(how.max_pixels)
@@ -40,7 +40,7 @@ class Service:
 
     async def _warm(self) -> None:
         """The first answers of an engine take longer: nobody shall wait for them."""
-        for images in {1, self.how.max_batch}:
+        for images in (self.how.max_batch, 1):  # the largest first takes less memory
             await self._batcher.logits(self.served.blank(images))
 
     async def images_of(self, content_type: str, body: bytes) -> list[bytes] | np.ndarray:
