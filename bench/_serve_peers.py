@@ -21,12 +21,14 @@ class Eager:
 
     def __init__(self) -> None:
         import torch
-        from torchvision import models, transforms
+
+        from trainers._torch.vision import torchvision
 
         self.torch = torch
-        self.network = models.resnet18(num_classes=10).eval()
-        steps = [transforms.Resize(RESIZE), transforms.CenterCrop(SIZE), transforms.ToTensor()]
-        self.prepare = transforms.Compose([*steps, transforms.Normalize([0.5] * 3, [0.25] * 3)])
+        self.network = torchvision.models.resnet18(num_classes=10).eval()
+        t = torchvision.transforms
+        steps = [t.Resize(RESIZE), t.CenterCrop(SIZE), t.ToTensor()]
+        self.prepare = t.Compose([*steps, t.Normalize([0.5] * 3, [0.25] * 3)])
 
     def image(self, content: bytes) -> dict[str, Any]:
         """Answers the bytes of an image."""

@@ -5,6 +5,7 @@ python bench/serve.py [ROUNDS]
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import signal
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ from mlops_spec import bundle
 
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = (1, 4, 16, 32)
-SECONDS, ROUNDS, AT = 2.0, 3, 16
+SECONDS, ROUNDS, AT = 1.5, 3, 16
 PEERS = ("fastapi", "waitress")
 GIVEN = ("fastapi with our engine", "waitress with our engine")
 ORIGIN = "pixels as JSON"
@@ -68,18 +70,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def answers(port: int, body: Path, kind: str) -> bool:
+    """Whether a server answers a request."""
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        line.request("POST", "/score", body.read_bytes(), {"Content-Type": kind})
+        return line.getresponse().status == HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        line.close()
+
+
 def started(name: str, words: list[str], port: int, body: Path, kind: str) -> Side:
     """Starts a server and waits until it takes connections, and answers."""
     begin = time.perf_counter()
     process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL)
     side = Side(name, process, f"http://127.0.0.1:{port}/score", body, kind, 0.0)
-    while process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            if side.load(1, 0.01):
-                break
-        except (OSError, subprocess.CalledProcessError):
-            time.sleep(0.02)
+    while process.poll() is None and not answers(port, body, kind):
+        time.sleep(0.02)
     side.ready = time.perf_counter() - begin
     return side
 
