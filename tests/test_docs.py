@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import small_bundle
 from PIL import Image
+from scoring import stop
 
 from mlops_spec import bundle, card, cli, errors, kinds, lineage
 
@@ -93,6 +94,12 @@ def values(command: str, folder: Path, exported: dict[str, str]) -> dict[str, st
     return {name: subprocess.check_output(["sh", "-c", script], cwd=folder, env=known, text=True)}
 
 
+def named(word: str, folder: Path) -> str:
+    """What a page calls by a word in capitals: the one that its commands before have made."""
+    known = {"BUNDLE": ".mlops/models/*/*/model.json", "DATA": ".mlops/steps/*/out/manifest.csv"}
+    return str(next(folder.glob(known[word])).parent) if word in known else word
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # it trains several times
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -116,6 +123,7 @@ def test_commands_of_a_page_run_in_order(page: Path, tmp_path) -> None:
         if "runs/RUN" in words:  # the first one: its page says how it was made
             first = min((folder / "runs").iterdir())
             words = [str(first) if word == "runs/RUN" else word for word in words]
+        words = [named(word, folder) for word in words]
         assert words[0] == "python"
         done = subprocess.run(
             [sys.executable, *words[1:]],
@@ -127,4 +135,5 @@ def test_commands_of_a_page_run_in_order(page: Path, tmp_path) -> None:
         )
         refused = "the gate said no" in done.stdout or "refused" in done.stdout
         assert done.returncode == (3 if refused else 0), f"{command}\n{done.stdout}\n{done.stderr}"
+    stop(folder)
     shutil.rmtree(tmp_path)
