@@ -184,7 +184,7 @@ def served(_finished, tmp_path):
     """A project whose page runs, and the words that ask for it."""
     project, port = Project(copy(_finished, tmp_path / "project").path, apart=True), free_port()
     words = ["frontend=flask", f"frontend.port={port}"]
-    words += ["frontend.scoring.url=http://127.0.0.1:9"]
+    words += ["frontend.scoring.url=http://127.0.0.1:9", "frontend.scoring.key=null"]
     assert project.ran(*words) == ["page"]
     yield project, port, words
     pid = page._pid("127.0.0.1", port)
