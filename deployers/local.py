@@ -48,6 +48,14 @@ class Spec(OpenSection):
         return self
 
 
+def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
+    """A key that is written down."""
+    assert isinstance(spec.target, Spec)
+    if spec.target.key and not secrets.named({"key": spec.target.key}):
+        what = "a key does not belong here: write ${secret:SCORING_KEY} and set SCORING_KEY"
+        yield "target.key", f"{what} in the environment"
+
+
 def facts(spec: WholeSpec) -> dict[str, Any]:
     """What is served at the address; nothing where nobody answers."""
     assert isinstance(spec.target, Spec)

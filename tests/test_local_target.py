@@ -113,6 +113,15 @@ def test_traffic_that_can_not_be_is_a_bad_spec(project: Project) -> None:
     assert "traffic adds up to 50, not to 100" in answer.stderr
 
 
+def test_a_key_that_is_written_down_is_a_bad_spec(project: Project) -> None:
+    words = ["name=toy", "data=toy", "training=toy", "target=local", "target.key=hunter2hunter2"]
+    answer = project.run(*words)
+    assert answer.returncode == 2
+    assert "target.key  a key does not belong here" in answer.stderr
+    assert "hunter2" not in answer.stdout + answer.stderr
+    assert not (project.path / "runs").exists()
+
+
 def test_address_of_another_program_is_left_alone(finished: Project) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
