@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 FOLDER = Path(".mlops/services")
+LOOPBACK = "127.0.0.1"  # where deployments listen: only their router is asked from elsewhere
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
@@ -47,7 +48,7 @@ class State(_Part):
     """What there is at an address.
 
     Attributes:
-        host: Where the router and all deployments listen.
+        host: Where the router listens.
         port: Where the router listens.
         router: Its process; 0 before there is one.
         deployments: Each with its name.

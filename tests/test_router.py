@@ -125,6 +125,22 @@ def test_a_request_is_passed_on_as_it_is(address, backends):
     assert address.ask("GET", "/teapot")[0] == 418
 
 
+def test_no_other_host_is_asked_whatever_a_client_wants(address, backends):
+    elsewhere = Backend("elsewhere")
+    try:
+        port = elsewhere.server.server_address[1]
+        for target in (f"//127.0.0.1:{port}/score", f"http://127.0.0.1:{port}/score"):
+            with socket.create_connection(("127.0.0.1", address.port), 10) as line:
+                head = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+                line.sendall(head.encode())
+                assert b'"name": "blue"' in line.makefile("rb").read()
+        assert elsewhere.asked == []
+        assert len(backends["blue"].asked) == 2
+    finally:
+        elsewhere.server.shutdown()
+        elsewhere.server.server_close()
+
+
 def test_a_mirrored_request_is_answered_once(address, backends):
     address.set({"blue": 100}, {"green": 100})
     backends["green"].slow = 0.5

@@ -244,6 +244,13 @@ def test_a_key_that_is_not_set_is_said_before_anything_starts(port, golden, star
     assert started == []
 
 
+def test_only_the_router_can_be_asked_from_elsewhere(port, golden, started):
+    start(made("one", golden), port, "0.0.0.0")  # noqa: S104 - what the test is about
+    deployment, _ = started
+    assert deployment.args[deployment.args.index("--host") + 1] == "127.0.0.1"
+    assert served(port) == "one"
+
+
 def test_a_new_model_takes_the_place_of_the_old_one(port, golden, started):
     start(made("one", golden), port)
     start(made("two", golden), port)

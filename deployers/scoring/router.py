@@ -93,7 +93,7 @@ class Router:
     async def _answers(self, deployment: Deployment) -> bool:
         try:
             async with self._opened().get(
-                self._address(deployment) / "readyz", timeout=_PATIENCE
+                self._address(deployment, URL("/readyz")), timeout=_PATIENCE
             ) as answer:
                 return answer.status == 200  # noqa: PLR2004 - HTTP's OK
         except (aiohttp.ClientError, TimeoutError):
@@ -153,7 +153,7 @@ class Router:
             try:
                 async with self._opened().request(
                     request.method,
-                    self._address(each).join(request.rel_url),
+                    self._address(each, request.rel_url),
                     headers=headers,
                     data=body or None,
                     allow_redirects=False,
@@ -169,8 +169,16 @@ class Router:
         assert self._session is not None, "requests come after the start"
         return self._session
 
-    def _address(self, deployment: Deployment) -> URL:
-        return URL.build(scheme="http", host=self.state.host, port=deployment.port)
+    def _address(self, deployment: Deployment, asked: URL) -> URL:
+        """Where a deployment is asked; never another host, whatever `//HOST/` a client asks for."""
+        return URL.build(
+            scheme="http",
+            host=services.LOOPBACK,
+            port=deployment.port,
+            path=asked.raw_path,
+            query_string=asked.raw_query_string,
+            encoded=True,
+        )
 
     def _mirror(self, state: State, request: web.Request, body: bytes) -> None:
         """Asks others as well, unless so many are asked already that it would cost somebody."""

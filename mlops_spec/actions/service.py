@@ -91,7 +91,8 @@ def _running(step: Step, version: dict[str, Any], context: Context) -> Iterator[
     asked, path = step.payload, Path(version["path"])
     host, name = asked["host"], asked["deployment"]
     log = services.FOLDER / f"{host}-{asked['port']}" / f"{name}.log"
-    place = Place(host, _processes.free_port(host), log)
+    _processes.free_port(host)  # or it is no address of this machine
+    place = Place(services.LOOPBACK, _processes.free_port(services.LOOPBACK), log)
     settings = context.folder / "serving.json"
     files.write_bytes(settings, files.canonical(asked["serving"]))
     known = {"${{bundle}}": str(path), "${{settings}}": str(settings)}
@@ -99,7 +100,7 @@ def _running(step: Step, version: dict[str, Any], context: Context) -> Iterator[
     more = ["--name", version["model"], "--version", str(version["version"])]
     key = secrets.resolve({KEY: asked.get("key") or ""})[0]
     environment = {**_processes.environment(asked.get("withhold", ())), **key}
-    words = [*command, *more, "--host", host, "--port", str(place.port)]
+    words = [*command, *more, "--host", place.host, "--port", str(place.port)]
     running = _processes.start(words, place, environment)
     try:
         _processes.wait(running, "/readyz")
