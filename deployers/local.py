@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from deployers.scoring import quantization
+from deployers.scoring.quantization import Quantization  # noqa: TC001 - pydantic reads it
 from deployers.scoring.settings import Serving  # noqa: TC001 - pydantic reads it
 from mlops_spec import secrets
 from mlops_spec.spec import Int, OpenSection
@@ -40,6 +42,7 @@ class Spec(OpenSection):
     traffic: dict[Name, Percent]
     mirror: dict[Name, Percent]
     serving: Serving
+    quantization: Quantization
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -74,14 +77,18 @@ def facts(spec: WholeSpec) -> dict[str, Any]:
 
 
 def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
-    """One step: start the deployment, replay the golden inputs, then send it its traffic."""
+    """Quantise where int8 is asked for; start, replay the golden inputs, then send it traffic."""
     target = spec.target
     assert isinstance(target, Spec)
-    words = ["--bundle", "${{bundle}}", "--settings", "${{settings}}"]
+    words, needs = ["--bundle", "${{bundle}}", "--settings", "${{settings}}"], ["register"]
+    if target.serving.precision == "int8":
+        yield quantization.step(spec, target.quantization)
+        words += ["--int8", "${{quantize}}"]
+        needs += ["quantize"]
     payload: dict[str, Any] = {
         "service": spec.registered_model,
         "command": ["python", "-m", "deployers.scoring", *words],
-        **target.model_dump(mode="json", exclude={"kind"}),
+        **target.model_dump(mode="json", exclude={"kind", "quantization"}),
     }
     if spec.lineage.trusted_key:
         payload["trusted_key"] = spec.lineage.trusted_key
@@ -89,7 +96,7 @@ def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
     if named:
         payload["withhold"] = named  # variables that the service does not get
     code = ("deployers.scoring.__main__", "deployers.scoring.router")
-    yield Step("deploy", "service.start", payload, ("register",), code, _drift(target, facts))
+    yield Step("deploy", "service.start", payload, tuple(needs), code, _drift(target, facts))
 
 
 def _drift(target: Spec, facts: Facts) -> str:

@@ -94,7 +94,7 @@ def plan(spec: Spec, facts: Facts, origins: Origins | None = None) -> Plan:
 
 def _told(step: Step, written: Mapping[str, str]) -> Step:
     """A report with where its settings were written, which is no reason to make it anew."""
-    if step.action != "local.run" or "whole" not in step.payload["spec"]:
+    if step.action != "local.run" or "whole" not in step.payload.get("spec", {}):
         return step
     keys = (key for key, _ in leaves(step.payload["spec"]["whole"]))
     known = {key: written[key] for key in keys if key in written}

@@ -24,6 +24,7 @@ _OPTIONS = {  # what another value of an option of a step's command means
     "source": _IMAGES,
     "weights-digest": "other weights to start from",
     "train": "it is another model",
+    "int8": "there is an int8 network, or none",
     "benchmark": "there is another benchmark, or none",
     **dict.fromkeys(("champion", "bundle", "baseline"), _RIVAL),
 }
@@ -88,13 +89,19 @@ def _changes(before: object, after: object, key: str = "") -> Iterator[_Change]:
 def _told(change: _Change, origins: Origins) -> str:
     """A change in the words of the spec, with the line that made it."""
     if change.key == "command" and _ABSENT not in (change.before, change.after):
-        return _told_command(change)
+        return _told_command(change, origins)
     key = change.key.removeprefix("spec.").removeprefix("whole.")
     if change.key.startswith("environment"):
         key = f"compute.{key}"
-    key = _SETTINGS.get(change.key, key)
+    return _moved(_SETTINGS.get(change.key, key), change.before, change.after, origins)
+
+
+def _moved(name: str, before: object, after: object, origins: Origins) -> str:
+    """A value that is another one, under its name in the spec."""
+    ends = [key for key in origins if f".{key}".endswith(f".{name}")]
+    key = ends[0] if len(ends) == 1 else name  # a part of a section, such as `serving.precision`
     where = where_is(origins, key)
-    told = f"{key} {_text(change.before)} -> {_text(change.after)}"
+    told = f"{key} {_text(before)} -> {_text(after)}"
     return told + (f", {where}" if where else "")
 
 
@@ -102,7 +109,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _told_command(change: _Change) -> str:
+def _told_command(change: _Change, origins: Origins) -> str:
     """A changed command line, by its options: these come from facts, not from the spec."""
     before, after = (_options(c) for c in (change.before, change.after))
     for name in sorted({*before, *after}):
@@ -110,7 +117,8 @@ def _told_command(change: _Change) -> str:
             was, now = before.get(name, "none"), after.get(name, "none")
             if name == "keep" and name in after:
                 return f"rolled back: version {now} stays champion"
-            return _OPTIONS.get(name, f"{name} {was[:24]} -> {now[:24]}")
+            moved = _moved(name.replace("-", "_"), was[:24], now[:24], origins)
+            return _OPTIONS.get(name, moved)
     return "another command line"
 
 

@@ -66,13 +66,14 @@ class Client:
         return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
 
 
-def start(bundle, folder, *, key="", code=None, **changes):
+def start(bundle, folder, *, key="", code=None, int8=None, **changes):
     """Starts a service; it may not be ready yet."""
     folder.mkdir(parents=True, exist_ok=True)
     settings, log, port = folder / "settings.json", folder / "log.txt", free_port()
     settings.write_text(json.dumps({**SETTINGS, **changes}), encoding="utf-8")
     words = ["--bundle", bundle, "--settings", settings, "--host", "127.0.0.1"]
     words += ["--port", str(port), "--name", "colours", "--version", "7"]
+    words += ["--int8", int8] if int8 else []
     program = ["-c", code] if code else ["-m", "deployers.scoring"]
     environment = {**os.environ, **({"SCORING_KEY": key} if key else {})}
     with log.open("ab") as output:

@@ -45,7 +45,7 @@ def folder(made, tmp_path):
 def refused(folder):
     how = Serving.model_validate({**SETTINGS, "precision": "int8"})
     with pytest.raises(MlopsError) as caught:
-        choice.choose(folder, bundle.read(folder), how)
+        choice.choose(folder, bundle.read(folder), how, folder)
     assert caught.value.cure
     return caught.value.message
 
@@ -61,7 +61,7 @@ def test_an_int8_network_is_nearly_as_right(made):
     assert (record.test_images, record.calibration_images) == (90, 20)
     assert record.bundle == bundle.digest(made[0])
     how = Serving.model_validate({**SETTINGS, "precision": "int8"})
-    chosen = choice.choose(made[0], bundle.read(made[0]), how)
+    chosen = choice.choose(made[0], bundle.read(made[0]), how, made[0])
     assert 0 < chosen.golden_difference < 0.3
 
 
@@ -241,7 +241,8 @@ def test_a_drop_is_excluded_by_enough_images_only():
 def test_a_service_answers_in_int8(made, tmp_path):
     image = next((made[1] / "images").glob("test*.png"))
     expected = bundle.load(made[0]).probabilities([image.read_bytes()])[0]
-    with serving(made[0], tmp_path, precision="int8", golden_tolerance=0.5) as client:
+    changes = {"precision": "int8", "golden_tolerance": 0.5, "int8": made[0]}
+    with serving(made[0], tmp_path, **changes) as client:
         _, answer = client.score(image.read_bytes(), "/score?top=0")
         said = {each["label"]: each["probability"] for each in answer["predictions"][0]["top"]}
         assert said == pytest.approx(dict(zip(small_cnn.LABELS, expected, strict=True)), abs=0.3)
@@ -255,3 +256,24 @@ def test_what_int8_is_for():
         "add",
         "pool",
     ]
+
+
+def test_a_registered_model_stays_as_it_is_and_a_run_is_told(made, tmp_path):
+    step, out = tmp_path / "register", tmp_path / "out"
+    files.write_json(step / "version.json", {"path": str(made[0])})
+    given = ["--registered", str(step), *words(made, out)[2:]]
+    before = {path.name: files.sha256_file(path) for path in made[0].iterdir()}
+    assert quantize.main(given) == 0
+    assert {path.name: files.sha256_file(path) for path in made[0].iterdir()} == before
+    summary, worst = files.read_json(out / "summary.json"), quantized.read(out).worst()
+    assert (summary["refused"], summary["unread"]) == (False, [])
+    assert summary["metrics"] == {"accuracy": worst.accuracy, "difference": worst.difference}
+    assert "90 test images" in summary["text"]
+    with pytest.raises(SystemExit):
+        quantize.main([*given, "--bundle", str(made[0])])
+
+
+def test_a_service_that_is_not_told_where_int8_is_says_so(made):
+    how = Serving.model_validate({**SETTINGS, "precision": "int8"})
+    with pytest.raises(MlopsError, match="nobody said where the int8 network is"):
+        choice.choose(made[0], bundle.read(made[0]), how)

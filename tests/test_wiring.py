@@ -9,8 +9,9 @@ from small_training import pictures, settings, step
 from torch import nn
 
 from mlops_spec import manifest
-from mlops_spec.actions import local
+from mlops_spec.actions import Context, Outcome, local
 from mlops_spec.errors import StepError
+from mlops_spec.steps import Step
 from trainers import _verbs
 from trainers._torch import loop, losses
 from trainers._torch.classifier import Classifier
@@ -153,3 +154,20 @@ def test_an_error_is_not_buried_by_what_other_processes_say() -> None:
     context = SimpleNamespace(folder=Path("here"))
     assert str(local._failure(1, error, [], context)).startswith("it diverged\n  lower the rate\n")
     assert "said last" in str(local._failure(1, [], ["a line"], context))
+
+
+def test_a_command_that_refuses_leaves_a_result_and_one_that_breaks_does_not(tmp_path) -> None:
+    refusal = '{"schema_version": 1, "text": "no", "metrics": {}, "refused": true, "unread": []}'
+    code = f"open('out/summary.json', 'w').write({refusal!r}); raise SystemExit(3)"
+    assert performed(tmp_path / "no", code).refused
+    with pytest.raises(StepError, match="ended with exit code 3"):
+        performed(tmp_path / "broken", "raise SystemExit(3)")
+    with pytest.raises(StepError, match="ended with exit code 1"):
+        performed(tmp_path / "late", code.replace("(3)", "(1)"))
+
+
+def performed(folder: Path, code: str) -> Outcome:
+    (folder / "out").mkdir(parents=True)
+    command = ["python", "-c", f"import os; os.chdir({str(folder)!r}); {code}"]
+    step = Step("quantize", "local.run", {"command": command, "environment": {}})
+    return local.run(step, Context(folder, {}, print, "key"))

@@ -23,6 +23,7 @@ def main() -> None:
     """Serves until it is told to end."""
     parser = argparse.ArgumentParser("python -m deployers.scoring", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True, help="the model")
+    parser.add_argument("--int8", type=Path, help="what quantize made of it, for precision int8")
     parser.add_argument("--settings", type=Path, required=True, help="limits and times, as JSON")
     parser.add_argument("--name", default="", help="of the registered model")
     parser.add_argument("--version", default="", help="of the same")
@@ -31,7 +32,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         how = Serving.model_validate_json(args.settings.read_bytes())
-        model = served.load(args.bundle, args.name, args.version, how)
+        model = served.load(args.bundle, args.name, args.version, how, args.int8)
     except MlopsError as error:
         parser.exit(int(error.exit_code), f"error: {error}\n")
     except ValidationError as error:

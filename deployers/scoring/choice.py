@@ -83,13 +83,20 @@ class Speed:
         return f"{self.one * 1000:.1f} ms an image, {1 / self.each:.0f} images/s in batches"
 
 
-def choose(folder: Path, card: Card, how: Serving) -> Choice:
+def choose(folder: Path, card: Card, how: Serving, int8: Path | None = None) -> Choice:
     """Opens the engine that the settings ask for.
+
+    Args:
+        folder: The bundle.
+        card: The bundle's.
+        how: The settings.
+        int8: Where the bundle's int8 network is, if there is one.
 
     Raises:
         MlopsError: It can not serve this model here; of `auto`, none can.
     """
-    network = quantized.network(folder) if how.precision == "int8" else folder / bundle.FILES[1]
+    whole = folder / bundle.FILES[1]
+    network = quantized.network(int8, folder) if how.precision == "int8" else whole
     if how.engine == AUTO:
         return _fastest(network, card, how)
     engine = engines.named(how.engine).load(network, card, how.precision)

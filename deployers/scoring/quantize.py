@@ -1,5 +1,7 @@
 """`python -m deployers.scoring.quantize --bundle DIR --data DIR --out DIR ...`: a model in int8.
 
+As a step of a run it takes `--registered` in place of `--bundle`, and `step` is what asks for it.
+
 Ranges come from validation images, and what that costs is measured on the whole test split, by
 every engine that is installed, beside float32 and bfloat16. A network that loses more accuracy than
 it may is refused: the record stays, the network does not, and the exit code is a gate's.
@@ -12,7 +14,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from deployers.scoring import accuracy, engines, int8, quantized
 from deployers.scoring.engines import Precision
@@ -35,16 +37,20 @@ _ALWAYS = (accuracy.REFERENCE, ("onnxruntime", "int8"))
 def main(words: Sequence[str] | None = None) -> int:
     """Quantises, measures, and says what came of it; returns the exit code."""
     parser = argparse.ArgumentParser("python -m deployers.scoring.quantize", description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True, help="the model")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--bundle", type=Path, help="the model")
+    model.add_argument("--registered", type=Path, help="outputs of the step that registered it")
     parser.add_argument("--data", type=Path, required=True, help="the prepared data set")
-    parser.add_argument("--out", type=Path, required=True, help="where the two files go")
+    parser.add_argument("--out", type=Path, required=True, help="where the files go")
     parser.add_argument("--max-drop", type=_share, required=True, help="of accuracy, 0 to 1")
     parser.add_argument("--images", type=_count, required=True, help="to calibrate with")
     parser.add_argument("--batch", type=_count, required=True, help="images at a time")
     args = parser.parse_args(words)
     try:
-        content, record = quantise(args.bundle, args.data, args.images, args.batch, args.max_drop)
+        folder = args.bundle or registered(args.registered)
+        content, record = quantise(folder, args.data, args.images, args.batch, args.max_drop)
         quantized.write(args.out, content, record)
+        files.write_json(args.out / "summary.json", summary(record))
     except (MlopsError, OSError) as error:
         code = error.exit_code if isinstance(error, MlopsError) else ExitCode.UNEXPECTED
         parser.exit(int(code), f"error: {error}\n")
@@ -123,6 +129,21 @@ def opened(whole: Path, small: Path, card: Card) -> dict[Named, Engine]:
                     raise
                 print(f"{name} {precision}: not measured: {error.message}")  # noqa: T201 - said
     return found
+
+
+def registered(folder: Path) -> Path:
+    """The bundle that a step registered, given that step's outputs."""
+    return Path(files.read_json(folder / "version.json")["path"])
+
+
+def summary(record: Record) -> dict[str, Any]:
+    """What a run tells of it: a sentence, metrics, and whether it was refused."""
+    worst = record.worst()
+    text = f"{record.test_images} test images, as int8 by {worst.engine}"
+    if record.refused():
+        text = f"refused, max_drop is {record.max_drop:g}; {text}"
+    metrics = {"accuracy": worst.accuracy, "difference": worst.difference}
+    return {"text": text, "metrics": metrics, "refused": record.refused(), "unread": []}
 
 
 def said(record: Record) -> list[str]:

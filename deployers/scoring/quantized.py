@@ -1,9 +1,9 @@
-"""The int8 network of a bundle, and the record of what that costs: two files beside the others.
+"""The int8 network of a bundle, and the record of what that costs: a folder with two files.
 
     model.int8.onnx   the network, quantised; as untrusted as model.onnx
     int8.json         of which bundle, calibrated on what, and the accuracy of each precision
 
-`python -m deployers.scoring.quantize` writes them.
+`python -m deployers.scoring.quantize` writes them. A registered bundle stays as it was registered.
 """
 
 from __future__ import annotations
@@ -141,15 +141,22 @@ def read(folder: Path) -> Record:
         raise StateError(message, f"quantise again: {_AGAIN}") from error
 
 
-def network(folder: Path) -> Path:
-    """The int8 network in a bundle's folder, if it is this bundle's and the recorded file.
+def network(folder: Path | None, model: Path) -> Path:
+    """The int8 network in a folder, if it is a bundle's and the recorded file.
+
+    Args:
+        folder: Where quantisation left it; none where nobody said.
+        model: The bundle's folder.
 
     Raises:
         MlopsError: There is none, it was refused, was changed, or is of another model.
     """
+    if folder is None:
+        message = "precision is int8, and nobody said where the int8 network is"
+        raise MlopsError(message, f"quantise the model, and name that folder by --int8; {_AGAIN}")
     record, path = read(folder), folder / NETWORK
-    if record.bundle != bundle.digest(folder):
-        message = f"{folder / RECORD} is of another model than the one in {folder}"
+    if record.bundle != bundle.digest(model):
+        message = f"{folder / RECORD} is of another model than the one in {model}"
         raise MlopsError(message, f"quantise again: {_AGAIN}")
     if record.network is None:
         lost = -record.worst().difference

@@ -6,6 +6,7 @@ the other, so that nothing is batched.
     AZUREML_MODEL_DIR   where the bundle is, as Azure ML sets it
     SCORING_SETTINGS    the section `serving` of the spec, as JSON
     SCORING_MODEL       NAME:VERSION of the registered model
+    SCORING_INT8        the folder that quantisation left, for precision int8
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def init() -> None:
     if len(cards) != 1:
         message = f"{len(cards)} bundles in AZUREML_MODEL_DIR, and exactly one can be served"
         raise ValueError(message)
-    _model = served.load(cards[0].parent, name, version, _how)
+    int8 = os.environ.get("SCORING_INT8")
+    _model = served.load(cards[0].parent, name, version, _how, Path(int8) if int8 else None)
     print(json.dumps(_model.chosen.document()), flush=True)  # noqa: T201 - the server's log
     _model.engine.logits(_model.blank(1))
 

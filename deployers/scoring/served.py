@@ -58,14 +58,14 @@ class Served:
         return {"model": self.named(), "predictions": wire.answer(self.card, p, top)}
 
 
-def load(folder: Path, name: str, version: str, how: Serving) -> Served:
-    """Opens a bundle.
+def load(folder: Path, name: str, version: str, how: Serving, int8: Path | None = None) -> Served:
+    """Opens a bundle, and the folder of its int8 network if it is asked for.
 
     Raises:
         MlopsError: It is none, or was changed, or no engine computes it as the settings ask.
     """
     card = bundle.read(folder)
-    chosen = choice.choose(folder, card, how)
+    chosen = choice.choose(folder, card, how, int8)
     known = lineage.read(folder / lineage.FILE) if (folder / lineage.FILE).exists() else None
     registered = known.registered if known else ""
     return Served(name, version, bundle.digest(folder), card, chosen, registered)

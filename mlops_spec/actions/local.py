@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files, secrets, signing, tracking
 from mlops_spec.actions import Context, Outcome
-from mlops_spec.errors import StepError
+from mlops_spec.errors import ExitCode, StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,9 +45,10 @@ def run(step: Step, context: Context) -> Outcome:
             context.emit(masked)
 
         code = _execute(command(step, context), _environment(step, context, chosen), heard)
-    if code != 0:
+    path = context.folder / "out" / "summary.json"
+    if code != 0 and not (code == ExitCode.REFUSED and path.exists()):
         raise _failure(code, error, last, context)
-    summary = files.read_json(context.folder / "out" / "summary.json")
+    summary = files.read_json(path)
     unread = tuple(summary["unread"])
     return Outcome(summary["text"], summary["metrics"], summary["refused"], unread)
 
