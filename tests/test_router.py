@@ -1,5 +1,6 @@
 """The router of an address: who is asked, who is asked as well, what is refused."""
 
+import gzip
 import http.client
 import json
 import os
@@ -22,11 +23,12 @@ class Backend:
     """A deployment that remembers what it was asked, and may be slow or leave."""
 
     def __init__(self, name):
-        self.asked, self.slow, self.leaves = [], 0.0, 0
+        self.asked, self.slow, self.leaves, self.more = [], 0.0, 0, {}
         backend = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # an answer is sent at once: nobody waits for a delayed acknowledgement
 
             def do_GET(self):
                 backend.answer(self, b"")
@@ -44,17 +46,19 @@ class Backend:
 
     def answer(self, handler, body):
         if handler.path != "/readyz":
-            self.asked.append((handler.path, body, dict(handler.headers)))
+            self.asked.append((handler.path, body, handler.headers))
         time.sleep(self.slow)
         if self.leaves:
             self.leaves -= 1
             handler.close_connection = True
             return
         content = json.dumps({"name": self.name, "bytes": len(body)}).encode()
-        handler.send_response(418 if handler.path == "/teapot" else 200)
+        handler.send_response({"/teapot": 418, "/moved": 302}.get(handler.path, 200))
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(content)))
         handler.send_header("X-Request-Id", handler.headers.get("X-Request-Id", "none"))
+        for name, value in self.more.items():
+            handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(content)
 
@@ -80,7 +84,9 @@ class Address:
         self.path, self.port, self.backends = folder / "state.json", free_port(), backends
         self.set({"blue": 100})
         words = ["-m", "deployers.scoring.router", "--state", str(self.path)]
-        self.process = subprocess.Popen([sys.executable, *words])
+        self.log = folder / "router.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
@@ -104,6 +110,12 @@ class Address:
             answer = line.getresponse()
             return answer.status, answer.headers, json.loads(answer.read())
 
+    def send(self, head, body=b""):
+        """What is said to a request that is sent as it stands."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as line:
+            line.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
+            return line.makefile("rb").read()
+
 
 @pytest.fixture
 def address(tmp_path, backends):
@@ -111,6 +123,7 @@ def address(tmp_path, backends):
     yield made
     made.process.terminate()
     assert made.process.wait(20) == 0
+    assert "Traceback" not in made.log.read_text("utf-8")
 
 
 def test_a_request_is_passed_on_as_it_is(address, backends):
@@ -130,15 +143,38 @@ def test_no_other_host_is_asked_whatever_a_client_wants(address, backends):
     try:
         port = elsewhere.server.server_address[1]
         for target in (f"//127.0.0.1:{port}/score", f"http://127.0.0.1:{port}/score"):
-            with socket.create_connection(("127.0.0.1", address.port), 10) as line:
-                head = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-                line.sendall(head.encode())
-                assert b'"name": "blue"' in line.makefile("rb").read()
+            answer = address.send(f"GET {target} HTTP/1.1\nHost: x\nConnection: close")
+            assert b'"name": "blue"' in answer
         assert elsewhere.asked == []
         assert len(backends["blue"].asked) == 2
     finally:
         elsewhere.server.shutdown()
         elsewhere.server.server_close()
+
+
+def test_headers_are_passed_on_unless_they_are_of_a_connection(address, backends):
+    ours = [("Cookie", "a=1"), ("X-Forwarded-For", "first"), ("X-Forwarded-For", "second")]
+    theirs = [("Connection", "close, X-Private"), ("X-Private", "1"), ("TE", "trailers")]
+    theirs += [("Keep-Alive", "timeout=9"), ("Host", "elsewhere")]
+    lines = [f"{name}: {value}" for name, value in ours + theirs]
+    assert b'"name": "blue"' in address.send("\n".join(["GET /model HTTP/1.1", *lines]))
+    (_, _, sent) = backends["blue"].asked[-1]
+    assert [each for each in sent.items() if each[0] != "Host"] == ours
+    assert sent["Host"] == f"127.0.0.1:{backends['blue'].server.server_address[1]}"
+
+
+@pytest.mark.parametrize("body", [gzip.compress(b"12345"), b"no gzip"], ids=["whole", "broken"])
+def test_a_compressed_request_stays_as_it_is(address, backends, body):
+    assert address.ask("POST", "/score", body, Content_Encoding="gzip")[0] == 200
+    _, arrived, sent = backends["blue"].asked[-1]
+    assert (arrived, sent["Content-Encoding"]) == (body, "gzip")
+
+
+def test_a_compressed_answer_stays_as_it_is(address, backends):
+    backends["blue"].more = {"Content-Encoding": "gzip", "Location": "/teapot"}
+    _, headers, answer = address.ask("GET", "/moved")
+    assert (answer["name"], headers["Content-Encoding"]) == ("blue", "gzip")
+    assert [path for path, _, _ in backends["blue"].asked] == ["/moved"]
 
 
 def test_a_mirrored_request_is_answered_once(address, backends):
@@ -187,6 +223,32 @@ def test_too_much_and_too_slow_are_refused(address):
         line.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nslow")
         assert line.recv(2000).startswith(b"HTTP/1.1 408 ")
     assert address.ask("POST", "/score", b"x")[0] == 200
+
+
+def test_limits_are_those_of_the_state_now(address):
+    address.set({"blue": 100}, max_bytes=6000)
+    assert address.ask("POST", "/score", bytes(5500))[0] == 200
+    address.set({"blue": 100}, max_bytes=10)
+    status, _, answer = address.ask("POST", "/score", bytes(11))
+    assert (status, answer["error"]) == (413, "more than 10 bytes")
+
+
+def test_a_client_that_hangs_up_and_one_that_speaks_no_http_harm_nobody(address, backends):
+    with socket.create_connection(("127.0.0.1", address.port), 10) as line:
+        line.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nhalf")
+    head = "POST /score HTTP/1.1\nHost: x\nTransfer-Encoding: chunked"
+    assert b" 400 " in address.send(head, b"zz\r\n")
+    assert b" 400 " in address.send(f"{head}\nContent-Length: 3", b"0\r\n\r\n")
+    assert address.ask("POST", "/score", b"x")[0] == 200
+    assert [body for _, body, _ in backends["blue"].asked] == [b"x"]
+
+
+def test_states_of_one_tick_of_the_clock_are_told_apart(address):
+    assert address.ask("GET", "/model")[2]["name"] == "blue"
+    moment = address.path.stat().st_mtime_ns
+    address.set({"green": 100})
+    os.utime(address.path, ns=(moment, moment))
+    assert address.ask("GET", "/model")[2]["name"] == "green"
 
 
 def test_a_state_that_can_not_be_read_changes_nothing(address):

@@ -295,6 +295,7 @@ def test_an_interruption_leaves_the_old_model(port, golden, monkeypatch, started
 
 def test_a_router_that_does_not_start_leaves_nothing_behind(port, golden, monkeypatch, started):
     monkeypatch.setattr(service, "_is_routed", lambda *_: False)
+    monkeypatch.setattr(_processes, "_ANSWER_SECONDS", 1)
     with socket.create_server(("127.0.0.1", port)):
         monkeypatch.setattr(_processes, "is_taken", lambda *_: False)
         with pytest.raises(StepError, match=r"did not start at .*\n.*address already in use"):
@@ -379,7 +380,8 @@ def test_no_request_is_lost_while_models_change(port, golden):
 
 
 @pytest.mark.parametrize("noted", [False, True])
-def test_the_address_of_another_program_is_left_alone(port, golden, started, *, noted):
+def test_the_address_of_another_program_is_left_alone(port, golden, monkeypatch, started, *, noted):
+    monkeypatch.setattr(_processes, "_ANSWER_SECONDS", 1)
     if noted:
         start(made("one", golden), port)
         for process in started:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
 from deployers.scoring.telemetry import line
@@ -26,6 +28,8 @@ from mlops_spec.errors import MlopsError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
+    from multidict import CIMultiDictProxy
+
     from mlops_spec.services import Deployment, State
 
 CHOSEN, ANSWERED_BY = "azureml-model-deployment", "X-Deployment"
@@ -34,21 +38,22 @@ _CONNECT_SECONDS = 2.0
 _PATIENCE = aiohttp.ClientTimeout(1.0)  # for a deployment to say that it is ready
 # Of one connection, not of a request (RFC 9110, 7.6.1)
 _HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"}
-_HOP |= {"content-length"}  # made anew
+_HOP |= {"content-length", "expect"}  # made anew; heard already
+_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # by aiohttp, unless told
 
 
 class Router:
     """Sends requests on."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._seen = path, 0
+        self._path, self._seen = path, (0, 0)
         self.state = self._read()
         self._mirroring: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
 
     def app(self) -> web.Application:
         """It as an application of aiohttp."""
-        app = web.Application(client_max_size=self.state.max_bytes)
+        app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_route("*", "/{path:.*}", self._forward)
         app.cleanup_ctx.append(self._open)
@@ -57,7 +62,9 @@ class Router:
 
     async def _open(self, _app: web.Application) -> AsyncIterator[None]:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4)  # the services' own is 5
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        async with aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, skip_auto_headers=_ADDED
+        ) as session:
             self._session = session
             yield
             for task in self._mirroring:
@@ -65,7 +72,8 @@ class Router:
 
     def _read(self) -> State:
         """The state file, read again if it changed; what was known where it can not be read."""
-        changed = self._path.stat().st_mtime_ns
+        there = self._path.stat()
+        changed = (there.st_mtime_ns, there.st_ino)  # two writes may share a tick of the clock
         if changed != self._seen:
             found = services.read(self._path)
             assert found is not None, "it was there a moment ago"
@@ -103,11 +111,13 @@ class Router:
         state = self._now()
         try:
             async with asyncio.timeout(state.body_seconds):
-                body = await request.read()
+                body = await request.clone(client_max_size=state.max_bytes).read()
         except TimeoutError:
             return _no(408, f"the request was not sent within {state.body_seconds:g} s")
         except web.HTTPRequestEntityTooLarge:
             return _no(413, f"more than {state.max_bytes} bytes")
+        except (web.RequestPayloadError, ConnectionError):
+            return _no(400, "the request did not arrive whole")
         chosen = request.headers.get(CHOSEN)
         if chosen and chosen not in state.deployments:
             known = ", ".join(state.deployments)
@@ -142,11 +152,12 @@ class Router:
             return None
         except TimeoutError:
             return _no(504, f"no answer in {state.answer_seconds:g} s", {ANSWERED_BY: name})
-        return web.Response(status=status, headers={**headers, ANSWERED_BY: name}, body=content)
+        headers[ANSWERED_BY] = name
+        return web.Response(status=status, headers=headers, body=content)
 
     async def _ask(
         self, each: Deployment, seconds: float, request: web.Request, body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
+    ) -> tuple[int, CIMultiDict[str], bytes]:
         """Sends a request on; again if the connection was one that the other side had left."""
         headers = _passed_on(request.headers)
         for last in (False, True):
@@ -192,14 +203,26 @@ class Router:
         await self._answer(state, name, state.deployments[name], request, body)
 
 
+class _Lines(logging.Handler):
+    """What aiohttp says of a request that is no HTTP, in a line like all others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes it."""
+        error = record.exc_info[1] if record.exc_info else None
+        said = f": {type(error).__name__}: {error}" if error else ""
+        line(level="error", error=f"{record.getMessage()}{said}")
+
+
 async def _nameless(_request: web.Request, response: web.StreamResponse) -> None:
     """Versions of the program are nobody's business."""
     response.headers.pop("Server", None)
 
 
-def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+def _passed_on(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     """Headers that are about the request or the answer, not about one connection."""
-    return {name: value for name, value in headers.items() if name.lower() not in _HOP}
+    listed = ",".join(headers.getall("Connection", ())).lower()
+    dropped = _HOP.union(name.strip() for name in listed.split(","))
+    return CIMultiDict((k, value) for k, value in headers.items() if k.lower() not in dropped)
 
 
 def _order(state: State, chosen: str | None) -> list[tuple[str, Deployment]]:
@@ -224,13 +247,21 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m deployers.scoring.router", description=__doc__)
     parser.add_argument("--state", type=Path, required=True)
     args = parser.parse_args()
+    logging.getLogger("aiohttp.server").addHandler(_Lines())
     try:
         router = Router(args.state)
     except (MlopsError, OSError) as error:
         parser.exit(1, f"error: {error}\n")
     state = router.state
     try:
-        web.run_app(router.app(), host=state.host, port=state.port, print=None, access_log=None)
+        web.run_app(
+            router.app(),
+            host=state.host,
+            port=state.port,
+            print=None,
+            access_log=None,
+            auto_decompress=False,  # what is passed on is what its headers say
+        )
     except OSError as error:
         parser.exit(1, f"error: {error.strerror}\n")
 

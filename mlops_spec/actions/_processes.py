@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _READY_SECONDS = 60
 _STOP_SECONDS = 30
+_ANSWER_SECONDS = 10
 _TAIL = 5  # lines of a log that are shown
 
 
@@ -118,7 +119,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, Any]:
     """Status and JSON answer; 0 and None when nobody answers, None for what is no JSON."""
-    connection = http.client.HTTPConnection(*address, timeout=10)
+    connection = http.client.HTTPConnection(*address, timeout=_ANSWER_SECONDS)
     try:
         connection.request(method, path, body, dict(headers or {}))
         answer = connection.getresponse()
