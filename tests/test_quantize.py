@@ -60,6 +60,8 @@ def test_an_int8_network_is_nearly_as_right(made):
     assert all(0 < one.largest_change < 0.3 for one in others if one.precision != "fp32")
     assert (record.test_images, record.calibration_images) == (90, 20)
     assert record.bundle == bundle.digest(made[0])
+    rows = manifest.read(made[1]).split("val")
+    assert record.calibration_digest != manifest.digest(rows[:20]), "from all over the split"
     how = Serving.model_validate({**SETTINGS, "precision": "int8"})
     chosen = choice.choose(made[0], bundle.read(made[0]), how, made[0])
     assert 0 < chosen.golden_difference < 0.3
@@ -105,6 +107,17 @@ def test_too_much_lost_accuracy_is_refused_as_a_result(made, tmp_path, monkeypat
         if path.name != quantized.NETWORK:
             (tmp_path / path.name).write_bytes(path.read_bytes())
     assert "int8 was refused: it loses 0.0889 accuracy" in refused(tmp_path)
+
+
+def test_the_engine_that_loses_most_decides(made):
+    record = quantized.read(made[0])
+    some = [one for one in record.precisions if one.precision == "int8"][:1]
+    bad = some[0].model_copy(update={"engine": "bad", "difference": -0.06, "lost": 5})
+    good = some[0].model_copy(update={"engine": "good", "difference": 0.01})
+    for both in ((bad, good), (good, bad)):
+        judged = record.model_copy(update={"precisions": both, "max_drop": 0.05})
+        assert (judged.worst().engine, judged.refused()) == ("bad", True)
+        assert not judged.model_copy(update={"max_drop": 0.06}).refused()
 
 
 def test_a_bundle_that_was_not_quantised_says_so(folder):

@@ -24,6 +24,7 @@ class Backend:
 
     def __init__(self, name):
         self.asked, self.slow, self.leaves, self.more = [], 0.0, 0, {}
+        self.leaving = lambda: None
         backend = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,6 +52,7 @@ class Backend:
         if self.leaves:
             self.leaves -= 1
             handler.close_connection = True
+            self.leaving()
             return
         content = json.dumps({"name": self.name, "bytes": len(body)}).encode()
         handler.send_response({"/teapot": 418, "/moved": 302}.get(handler.path, 200))
@@ -193,6 +195,22 @@ def test_a_mirrored_request_is_answered_once(address, backends):
     assert len(backends["green"].asked) == 5
 
 
+def test_a_share_is_mirrored_on_the_whole(address, backends):
+    address.set({"blue": 100}, {"green": 50})
+    for _ in range(100):
+        address.ask("POST", "/score", b"x")
+    assert 25 <= len(backends["green"].asked) <= 75  # 50 expected, deviation 5
+
+
+def test_where_the_mirror_is_slow_no_more_than_some_wait_for_it(address, backends):
+    address.set({"blue": 100}, {"green": 100}, answer_seconds=20.0)
+    backends["green"].slow = 3.0
+    for _ in range(30):
+        address.ask("POST", "/score", b"x")
+    assert len(backends["green"].asked) <= 16
+    backends["green"].slow = 0.0
+
+
 def test_weights_are_kept_on_the_whole(address):
     address.set({"blue": 80, "green": 20})
     names = [address.ask("GET", "/model")[2]["name"] for _ in range(300)]
@@ -207,6 +225,22 @@ def test_a_connection_that_was_left_is_no_lost_request(address, backends):
     status, headers, answer = address.ask("POST", "/score", b"x")
     assert (status, answer["error"]) == (503, "no deployment answers")
     assert headers["Retry-After"] == "1"
+
+
+def test_a_request_whose_deployment_is_replaced_meanwhile_is_answered_by_the_new_one(
+    address, backends
+):
+    backends["blue"].leaves = 5
+    backends["blue"].leaving = lambda: address.set({"green": 100})
+    status, headers, answer = address.ask("POST", "/score", b"x")
+    assert (status, headers["X-Deployment"], answer["name"]) == (200, "green", "green")
+
+
+def test_who_chose_a_deployment_gets_no_other_one(address, backends):
+    backends["green"].leaves = 5
+    chosen = {"azureml_model_deployment": "green"}
+    assert address.ask("POST", "/score", b"x", **chosen)[0] == 503
+    assert backends["blue"].asked == []
 
 
 def test_what_takes_too_long_is_told_so(address, backends):

@@ -61,6 +61,19 @@ def test_what_comes_while_others_are_computed_is_computed_together():
     assert recorder.batches == [1, 4, 1]
 
 
+def test_the_first_of_many_does_not_wait_for_the_last():
+    async def scenario(batcher):
+        waiting = [asyncio.create_task(ask(batcher, n)) for n in range(9)]
+        await waiting[0]
+        computed = len(recorder.batches)
+        await asyncio.gather(*waiting)
+        return computed
+
+    recorder = Recorder(SLOW)
+    assert run(recorder, scenario) == 1
+    assert recorder.batches == [4, 4, 1]
+
+
 def test_a_large_request_is_computed_in_parts_and_answered_whole():
     recorder = Recorder()
     assert run(recorder, lambda b: ask(b, *range(1, 11))) == [*range(1, 11)]
@@ -137,6 +150,18 @@ def test_what_is_left_while_it_is_computed_harms_nobody():
         both = [asyncio.create_task(ask(batcher, n)) for n in (1, 2)]
         await asyncio.sleep(SLOW / 2)
         both[0].cancel()
-        return await both[1]
+        return await both[1], await ask(batcher, 3)
 
-    assert run(Recorder(SLOW), scenario) == [2]
+    assert run(Recorder(SLOW), scenario) == ([2], [3])
+
+
+def test_what_is_left_while_its_engine_fails_harms_nobody():
+    async def scenario(batcher):
+        both = [asyncio.create_task(ask(batcher, n)) for n in (13, 2)]
+        await asyncio.sleep(SLOW / 2)
+        both[0].cancel()
+        with pytest.raises(ValueError, match="thirteen"):
+            await both[1]
+        return await asyncio.wait_for(ask(batcher, 3), 5)
+
+    assert run(Recorder(SLOW), scenario) == [3]
