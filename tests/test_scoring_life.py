@@ -10,7 +10,7 @@ import time
 import pytest
 import small_bundle
 from scoring import ready, serving, start
-from test_scoring import RED, labels
+from test_scoring import RED, encoded, labels
 
 # An engine that takes half a second for a batch; everything else is the service's own
 SLOW = """
@@ -19,6 +19,13 @@ from deployers.scoring import __main__ as service
 from deployers.scoring.engines import onnxruntime
 plain = onnxruntime.Engine.logits
 onnxruntime.Engine.logits = lambda self, pictures: time.sleep(0.5) or plain(self, pictures)
+service.main()
+"""
+READS_SLOWLY = """
+import time
+from deployers.scoring import __main__ as service, wire
+plain = wire.images_of
+wire.images_of = lambda *each: time.sleep(1) or plain(*each)
 service.main()
 """
 
@@ -91,6 +98,51 @@ def test_a_full_service_says_when_to_come_again(folder, tmp_path):
         assert {status for status, _, _ in answers} == {200, 429}
         assert all(head["Retry-After"] == "1" for status, head, _ in answers if status == 429)
         assert labels(client.score(RED)) == ["red"]
+
+
+def test_each_image_of_a_request_counts_as_one_that_waits(folder, tmp_path):
+    with serving(folder, tmp_path / "service", code=SLOW, max_waiting=8) as client:
+        thread, found = later(client.json, {"images": encoded(RED) * 8})
+        time.sleep(0.2)
+        status, answer = client.score(RED)
+        assert (status, answer["error"]) == (429, "8 images are waiting already")
+        thread.join()
+        assert labels(found[0]) == ["red"] * 8
+
+
+def test_reading_a_request_is_part_of_its_time(folder, tmp_path):
+    with serving(folder, tmp_path / "service", code=READS_SLOWLY, answer_seconds=0.3) as client:
+        assert client.score(RED) == (504, {"error": "no answer in 0.3 s"})
+
+
+def test_a_log_that_can_not_be_written_keeps_nobody_from_an_answer(folder, tmp_path):
+    full = "import os, sys\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
+    with serving(folder, tmp_path / "service", code=full + SLOW) as client:
+        assert labels(client.score(RED)) == ["red"]
+        assert labels(client.score(RED)) == ["red"]
+
+
+FAILING = SLOW.replace("time.sleep(0.5)", "len(pictures) == {} and 1 / 0")
+
+
+def test_where_the_engine_fails_the_next_request_is_answered(folder, tmp_path):
+    with serving(folder, tmp_path / "service", code=FAILING.format(3)) as client:
+        status, answer = client.json({"images": encoded(RED) * 3})
+        assert (status, answer) == (500, {"error": "the model could not answer this"})
+        assert labels(client.score(RED)) == ["red"]
+        (line,) = (each for each in client.lines() if each.get("level") == "error")
+        assert line["error"] == "ZeroDivisionError: division by zero"
+
+
+def test_a_service_that_can_not_get_warm_ends(folder, tmp_path):
+    client = start(folder, tmp_path / "service", code=FAILING.format(4))
+    try:
+        client.process.wait(30)
+    finally:
+        client.process.kill()
+    text = client.log.read_text("utf-8")
+    assert "division by zero" in text
+    assert "Traceback" not in text
 
 
 def test_killed_it_starts_again_on_the_same_bundle(folder, tmp_path):

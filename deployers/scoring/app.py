@@ -105,8 +105,7 @@ class App:
         top = wire.top(request.query_params.get("top"), self._service.how.top_k)
         body = await self._body(request)
         content_type = request.headers.get("content-type", "")
-        images = await self._service.images_of(content_type, body)
-        return await self._service.answer(images, top)
+        return await self._service.answer(content_type, body, top)
 
     async def _body(self, request: Request) -> bytes:
         """All of a request, unless it is too large or comes too slowly."""
@@ -156,6 +155,10 @@ class App:
 
 def _ended(work: asyncio.Task[None]) -> None:
     """The engine must not die silently: a service that can not answer is none."""
-    if not work.cancelled() and work.exception():
-        line(level="error", error=f"{type(work.exception()).__name__}: {work.exception()}")
-        os.kill(os.getpid(), 15)
+    error = None if work.cancelled() else work.exception()
+    if error is None:
+        return
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    line(level="error", error=f"{type(error).__name__}: {error}")
+    os.kill(os.getpid(), 15)

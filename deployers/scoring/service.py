@@ -43,33 +43,30 @@ class Service:
         for images in (self.how.max_batch, 1):  # the largest first takes less memory
             await self._batcher.logits(self.served.blank(images))
 
-    async def images_of(self, content_type: str, body: bytes) -> list[bytes] | np.ndarray:
-        """The images of a request; what is written as text takes a while to read.
-
-        Raises:
-            Refusal: The request is not what the contract says.
-        """
+    async def _images_of(self, content_type: str, body: bytes) -> list[bytes] | np.ndarray:
+        """The images of a request; what is written as text takes a while to read."""
         how = self.served.card.preprocessing
         asked = (content_type, body, self.how.max_images, how)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._decoding, wire.images_of, *asked)
 
-    async def answer(self, images: list[bytes] | np.ndarray, top: int) -> dict[str, Any]:
+    async def answer(self, content_type: str, body: bytes, top: int) -> dict[str, Any]:
         """What a request is answered.
 
         Raises:
-            Refusal: One of them is no image, too many wait, or it takes too long.
+            Refusal: It is not what the contract says, has what is no image, too many wait, or it
+                takes too long.
         """
         if not self.ready:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "not ready yet", retry_after=1)
-        with self._batcher.admitted(len(images)):
-            try:
-                async with asyncio.timeout(self.how.answer_seconds):
-                    decoded = await self._decoded(images)
-                    logits = await self._batcher.logits(decoded)
-            except TimeoutError as error:
-                message = f"no answer in {self.how.answer_seconds:g} s"
-                raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, message) from error
+        try:
+            async with asyncio.timeout(self.how.answer_seconds):
+                images = await self._images_of(content_type, body)
+                with self._batcher.admitted(len(images)):
+                    logits = await self._batcher.logits(await self._decoded(images))
+        except TimeoutError as error:
+            message = f"no answer in {self.how.answer_seconds:g} s"
+            raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, message) from error
         return self.served.document(logits, top)
 
     async def _decoded(self, images: list[bytes] | np.ndarray) -> np.ndarray:

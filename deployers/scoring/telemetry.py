@@ -5,7 +5,9 @@ No line holds anything of an image: who asks, how much, how long, and how it end
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import time
 
@@ -28,7 +30,7 @@ class Telemetry:
         )
         self.seconds = Histogram(
             "scoring_request_seconds",
-            "From the last byte of a request to its answer.",
+            "From the head of a request to its answer.",
             buckets=_SECONDS,
             registry=self.registry,
         )
@@ -62,5 +64,6 @@ def line(**values: object) -> None:
     """Writes a line of JSON to the log."""
     now = time.time()
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
-    sys.stdout.write(json.dumps({"time": moment, **values}) + "\n")
-    sys.stdout.flush()
+    said = json.dumps({"time": moment, **values}) + "\n"
+    with contextlib.suppress(OSError):  # a full disk is no reason to answer nobody
+        os.write(sys.stdout.fileno(), said.encode())

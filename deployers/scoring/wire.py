@@ -47,27 +47,37 @@ def images_of(
         raise bad("an empty request: send an image")
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        found: list[bytes] | np.ndarray = _parts(content_type, body)
+        found: list[bytes] | np.ndarray = _parts(content_type, body, most)
     elif kind == "application/json":
-        found = _of_json(body, how)
+        found = _of_json(body, most, how)
     else:
         found = [body]
     if len(found) == 0:
         raise bad("a request without an image")
-    if len(found) > most:
-        raise too_large(f"{len(found)} images, and a request may have {most}")
+    _count(len(found), most)
     return found
 
 
-def _parts(content_type: str, body: bytes) -> list[bytes]:
-    """The files of a form, which stay in memory."""
+def _count(images: int, most: int) -> None:
+    if images > most:
+        raise too_large(f"{images} images, and a request may have {most}")
+
+
+def _parts(content_type: str, body: bytes, most: int) -> list[bytes]:
+    """The files of a form, which stay in memory; no more of them are read than one too many."""
     files: list[multipart.File] = []
+
+    def found(file: multipart.File) -> None:
+        files.append(file)
+        if len(files) > most:
+            raise too_large(f"more than {most} images")
+
     headers = {"Content-Type": content_type.encode()}
     try:
         parser = multipart.create_form_parser(
             headers,
             None,
-            files.append,
+            found,
             config={"MAX_MEMORY_FILE_SIZE": len(body)},
         )
         parser.write(body)
@@ -82,7 +92,7 @@ def _parts(content_type: str, body: bytes) -> list[bytes]:
     return contents
 
 
-def _of_json(body: bytes, how: Preprocessing) -> list[bytes] | np.ndarray:
+def _of_json(body: bytes, most: int, how: Preprocessing) -> list[bytes] | np.ndarray:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -94,6 +104,7 @@ def _of_json(body: bytes, how: Preprocessing) -> list[bytes] | np.ndarray:
     given = document.get("images", [document.get("image")])
     if not isinstance(given, list):
         raise bad('"images" is no list')
+    _count(len(given), most)
     return [_decoded(text, number) for number, text in enumerate(given, 1)]
 
 
