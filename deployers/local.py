@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from deployers.scoring import quantization
 from deployers.scoring.quantization import Quantization  # noqa: TC001 - pydantic reads it
 from deployers.scoring.settings import Serving  # noqa: TC001 - pydantic reads it
-from mlops_spec import secrets
+from mlops_spec import secrets, services
 from mlops_spec.spec import Int, OpenSection
 from mlops_spec.steps import Step
 
@@ -81,7 +81,9 @@ def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
     target = spec.target
     assert isinstance(target, Spec)
     words, needs = ["--bundle", "${{bundle}}", "--settings", "${{settings}}"], ["register"]
+    more: dict[str, Any] = {}
     if target.serving.precision == "int8":
+        more["quantization"] = target.quantization.model_dump(mode="json")
         yield quantization.step(spec, target.quantization)
         words += ["--int8", "${{quantize}}"]
         needs += ["quantize"]
@@ -89,6 +91,7 @@ def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
         "service": spec.registered_model,
         "command": ["python", "-m", "deployers.scoring", *words],
         **target.model_dump(mode="json", exclude={"kind", "quantization"}),
+        **more,
     }
     if spec.lineage.trusted_key:
         payload["trusted_key"] = spec.lineage.trusted_key
@@ -96,10 +99,17 @@ def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:
     if named:
         payload["withhold"] = named  # variables that the service does not get
     code = ("deployers.scoring.__main__", "deployers.scoring.router")
-    yield Step("deploy", "service.start", payload, tuple(needs), code, _drift(target, facts))
+    yield Step(
+        "deploy",
+        "service.start",
+        payload,
+        tuple(needs),
+        code,
+        _drift(target, facts, services.asked(payload)),
+    )
 
 
-def _drift(target: Spec, facts: Facts) -> str:
+def _drift(target: Spec, facts: Facts, asked: str) -> str:
     """Why the address is not what the spec says."""
     found, name = facts.target, target.deployment
     champion = next((v.digest for v in facts.versions if v.champion), None)
@@ -110,6 +120,8 @@ def _drift(target: Spec, facts: Facts) -> str:
         return f"deployment {name} does not answer"
     if there.get("digest") != champion:
         return f"deployment {name} serves another model"
+    if there.get("asked") != asked:
+        return f"deployment {name} has other settings"
     for kind in ("traffic", "mirror"):
         now, wanted = _shares(found.get(kind, {})), _shares(getattr(target, kind))
         if now != wanted:

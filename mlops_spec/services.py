@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,7 +18,7 @@ from mlops_spec import files
 from mlops_spec.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Self
 
 FOLDER = Path(".mlops/services")
@@ -42,6 +42,7 @@ class Deployment(_Part):
     digest: str
     bundle: str
     log: str
+    asked: str = ""  # digest of what it was started with; none of before that was recorded
 
 
 class State(_Part):
@@ -77,6 +78,12 @@ class State(_Part):
         if sum(self.traffic.values()) != 100:  # noqa: PLR2004 - percent
             raise ValueError("traffic does not add up to 100")
         return self
+
+
+def asked(payload: Mapping[str, Any]) -> str:
+    """The digest of what a deployment is started with; who is sent to it is no part of that."""
+    names = ("service", "command", "key", "serving", "quantization")
+    return files.sha256_of({name: payload.get(name) for name in names})
 
 
 def path_of(host: str, port: int) -> Path:
@@ -137,6 +144,13 @@ def is_ours(pid: int, program: str = "deployers.scoring") -> bool:
         return False
     words = _words(pid)
     return words is None or program.encode() in words
+
+
+def serves(deployment: Deployment) -> bool:
+    """Whether a deployment's process is still that one: ids come again, after a restart at once."""
+    words = _words(deployment.pid)
+    port = f"\0--port\0{deployment.port}\0".encode()
+    return is_ours(deployment.pid) and (words is None or port in words)
 
 
 def routes(pid: int, path: Path) -> bool:

@@ -39,7 +39,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        allowed = not key or self.headers["Authorization"] == "Bearer " + key
+        given = (self.headers["Authorization"] or "").encode("latin-1")
+        allowed = not key or given == ("Bearer " + key).encode()
         self.send(answer.read_text() if allowed else "{}")
 
     def send(self, text):
@@ -244,6 +245,34 @@ def test_a_key_that_is_not_set_is_said_before_anything_starts(port, golden, star
     assert started == []
 
 
+@pytest.mark.parametrize("key", ["", " ", "hunter2\n", "hunter2 "])
+def test_a_key_that_no_client_can_send_is_refused(port, golden, monkeypatch, started, key):
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(StepError, match="is empty, has a line end, or a blank") as caught:
+        start(made("one", golden), port, key="${secret:MY_KEY}")
+    assert "set MY_KEY to" in caught.value.cure
+    assert started == []
+
+
+def test_a_key_may_have_any_letter(port, golden, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "s3cret-ü-€")
+    start(made("one", golden), port, key="${secret:MY_KEY}")
+    assert served(port) == "one"
+
+
+def test_a_service_that_refuses_golden_inputs_is_quoted(golden, monkeypatch):
+    card = service.bundle.read(made("one", golden))
+    for answer, said in (
+        ((413, {"error": "more than 9 bytes"}), "413: more than 9 bytes"),
+        ((500, ["no"]), "500"),
+        ((0, None), "nothing"),
+    ):
+        monkeypatch.setattr(_processes, "ask", lambda *_, answer=answer: answer)
+        with pytest.raises(StepError) as caught:
+            service._replay(PLACE, card, 1e-3, "")
+        assert caught.value.message == f"golden input 1 is answered by {said}"
+
+
 def test_only_the_router_can_be_asked_from_elsewhere(port, golden, started):
     start(made("one", golden), port, "0.0.0.0")  # noqa: S104 - what the test is about
     deployment, _ = started
@@ -301,6 +330,54 @@ def test_a_router_that_does_not_start_leaves_nothing_behind(port, golden, monkey
         with pytest.raises(StepError, match=r"did not start at .*\n.*address already in use"):
             start(made("one", golden), port)
     assert [process.poll() is None for process in started] == [False, False]
+
+
+def test_a_router_that_can_not_read_the_state_leaves_the_old_model(
+    port, golden, monkeypatch, started
+):
+    """As one that was started by an older version, which knows less."""
+    start(made("one", golden), port)
+
+    def newer(path, state):
+        files.write_json(path, {**state.model_dump(mode="json"), "more": 1})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "write", newer)
+        with pytest.raises(StepError, match=r"the router at .* does not follow") as caught:
+            start(made("two", golden), port)
+    assert f"kill {started[1].pid}" in caught.value.cure
+    assert served(port) == "one"
+    assert [process.poll() is None for process in started] == [True, True, False]
+
+
+def test_what_is_interrupted_while_it_switches_is_undone(port, golden, monkeypatch):
+    start(made("one", golden), port)
+    write = services.write
+
+    def interrupted(path, state):
+        monkeypatch.setattr(services, "write", write)
+        write(path, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(services, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        start(made("two", golden), port)
+    assert served(port) == "one"
+    assert living(port) == {"blue"}
+
+
+def test_a_process_that_has_the_id_of_an_old_deployment_is_left_alone(port, golden, started):
+    """After a restart the ids of a container's processes come again."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        other = probe.getsockname()[1]
+    start(made("other", golden), other)
+    start(made("one", golden), port)
+    state = services.read(place(port))
+    recycled = state.deployments["blue"].model_copy(update={"pid": started[0].pid})
+    blue = {"blue": recycled, "green": recycled}
+    services.write(place(port), state.model_copy(update={"deployments": blue}))
+    start(made("two", golden), port)
+    assert (served(other), served(port), living(port)) == ("other", "two", {"blue"})
 
 
 def test_a_router_that_was_killed_is_started_again(port, golden, started):

@@ -91,8 +91,9 @@ class Router:
         """What is served, and whether each deployment answers."""
         state = self._now()
         alive = await asyncio.gather(*(self._answers(each) for each in state.deployments.values()))
+        told = {"pid", "model", "version", "digest", "asked"}
         deployments = {
-            name: {**each.model_dump(include={"model", "version", "digest"}), "answers": answers}
+            name: {**each.model_dump(include=told), "answers": answers}
             for (name, each), answers in zip(state.deployments.items(), alive, strict=True)
         }
         more = {"traffic": state.traffic, "mirror": state.mirror}

@@ -90,12 +90,12 @@ def wait(running: Running, path: str) -> None:
     raise StepError(f"{message}:\n  {last}" if last else message, f"see {place.log}")
 
 
-def _has_ended(pid: int) -> bool:
-    """Whether a child of ours has."""
+def _has_ended(pid: int, program: str = "deployers.scoring") -> bool:
+    """Whether a process of ours has."""
     try:
         return os.waitpid(pid, os.WNOHANG)[0] != 0
     except ChildProcessError:  # not a child of this run
-        return not services.is_ours(pid)
+        return not services.is_ours(pid, program)
 
 
 def stop(pid: int, program: str = "deployers.scoring") -> None:
@@ -104,7 +104,7 @@ def stop(pid: int, program: str = "deployers.scoring") -> None:
         return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
-    while time.monotonic() < deadline and services.is_ours(pid, program) and not _has_ended(pid):
+    while time.monotonic() < deadline and not _has_ended(pid, program):
         time.sleep(0.05)
     if services.is_ours(pid, program):
         os.kill(pid, signal.SIGKILL)
@@ -116,7 +116,7 @@ def ask(
     method: str,
     path: str,
     body: bytes | None = None,
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str | bytes] | None = None,
 ) -> tuple[int, Any]:
     """Status and JSON answer; 0 and None when nobody answers, None for what is no JSON."""
     connection = http.client.HTTPConnection(*address, timeout=_ANSWER_SECONDS)

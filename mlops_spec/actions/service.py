@@ -6,6 +6,7 @@ import base64
 import math
 import os
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,15 +47,16 @@ def start(step: Step, context: Context) -> Outcome:
         _refuse_strangers(host, port, place)
         with _running(step, version, context) as made:
             state = _state(step, before, made)
-            services.write(place, state)
             try:
+                services.write(place, state)
                 _route(state, place, asked.get("withhold", ()))
+                _demand_switch(state, name, place)
             except BaseException:
                 if before is not None:
                     services.write(place, before)
                 raise
     replaced = before.deployments.get(name) if before else None
-    if replaced:
+    if replaced and services.serves(replaced):
         _processes.stop(replaced.pid)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/score"
     document = {"url": address, "pid": made.pid, "deployment": name, "log": made.log}
@@ -99,14 +101,14 @@ def _running(step: Step, version: dict[str, Any], context: Context) -> Iterator[
     known |= {f"${{{{{need}}}}}": str(folder) for need, folder in context.inputs.items()}
     command = [known.get(word, word) for word in asked["command"][1:]]
     more = ["--name", version["model"], "--version", str(version["version"])]
-    key = secrets.resolve({KEY: asked.get("key") or ""})[0]
-    environment = {**_processes.environment(asked.get("withhold", ())), **key}
+    key = _key(asked.get("key") or "")
+    environment = {**_processes.environment(asked.get("withhold", ())), KEY: key}
     words = [*command, *more, "--host", place.host, "--port", str(place.port)]
     running = _processes.start(words, place, environment)
     try:
         _processes.wait(running, "/readyz")
         card = bundle.read(path)
-        _replay(place, card, asked["serving"]["golden_tolerance"], key[KEY])
+        _replay(place, card, asked["serving"]["golden_tolerance"], key)
         context.emit(f"{len(card.golden)} golden inputs answered as recorded; log: {log}")
         yield Deployment(
             pid=running.pid,
@@ -116,10 +118,24 @@ def _running(step: Step, version: dict[str, Any], context: Context) -> Iterator[
             digest=version["digest"],
             bundle=str(path),
             log=str(log),
+            asked=services.asked(asked),
         )
     except BaseException:
         _processes.stop(running.pid)
         raise
+
+
+def _key(named: str) -> str:
+    """What clients must send; nothing where everybody is let in.
+
+    Raises:
+        MlopsError: The secret is not set, or no client could send it.
+    """
+    key = secrets.resolve({KEY: named})[0][KEY]
+    if named and not (key and key.isprintable() and key == key.strip()):
+        message = "the key of the service is empty, has a line end, or a blank at an end"
+        raise StepError(message, f"set {' and '.join(secrets.named(named))} to what clients send")
+    return key
 
 
 def _state(step: Step, before: State | None, made: Deployment) -> State:
@@ -130,7 +146,7 @@ def _state(step: Step, before: State | None, made: Deployment) -> State:
     """
     asked, serving = step.payload, step.payload["serving"]
     there = before.deployments if before else {}
-    known = {name: each for name, each in there.items() if services.is_ours(each.pid)}
+    known = {name: each for name, each in there.items() if services.serves(each)}
     values = {
         **{name: asked[name] for name in ("host", "port", "traffic", "mirror")},
         "router": before.router if before else 0,
@@ -168,6 +184,23 @@ def _route(state: State, place: Path, withheld: Sequence[str]) -> None:
         raise
 
 
+def _demand_switch(state: State, name: str, place: Path) -> None:
+    """Refuses a router that does not know a new deployment: the one before serves on.
+
+    Raises:
+        StepError: It can not read the state, such as one that another version started.
+    """
+    _, answer = _processes.ask((state.host, state.port), "GET", "/healthz")
+    try:
+        known = answer["deployments"][name]["pid"]
+    except (TypeError, KeyError):
+        known = None
+    if known != state.deployments[name].pid:
+        message = f"the router at {state.host}:{state.port} does not follow {place}"
+        cure = f"stop it (kill {state.router}) and run the same command again: it starts another"
+        raise StepError(message, cure)
+
+
 def _replay(place: Place, card: bundle.Card, tolerance: float, key: str) -> None:
     """Sends the golden inputs and compares the probabilities with those that training recorded.
 
@@ -178,7 +211,7 @@ def _replay(place: Place, card: bundle.Card, tolerance: float, key: str) -> None
         message = "the bundle has no golden inputs: nobody can tell whether a service answers right"
         cure = "train again with validation images; a trainer of your own calls golden.record"
         raise StepError(message, cure)
-    off = [_off(place, golden, card.labels, key) for golden in card.golden]
+    off = [_off(place, number, card, key) for number in range(len(card.golden))]
     worst = max(range(len(off)), key=off.__getitem__)
     if off[worst] > tolerance:
         message = f"golden input {worst + 1} is off by {off[worst]:.3g}"
@@ -187,12 +220,21 @@ def _replay(place: Place, card: bundle.Card, tolerance: float, key: str) -> None
         raise StepError(message, f"{cure}, or allow more by target.serving.golden_tolerance")
 
 
-def _off(place: Place, golden: bundle.Golden, labels: Sequence[str], key: str) -> float:
-    """The largest difference of a probability from the recorded one; infinite for no number."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+def _off(place: Place, number: int, card: bundle.Card, key: str) -> float:
+    """The largest difference of a probability from the recorded one; infinite for no number.
+
+    Raises:
+        StepError: The service does not answer, or refuses.
+    """
+    golden, address = card.golden[number], (place.host, place.port)
+    headers = {"Authorization": f"Bearer {key}".encode()} if key else {}
     image = base64.b64decode(golden.image)
-    _, answer = _processes.ask((place.host, place.port), "POST", "/score?top=0", image, headers)
-    got = _scores(answer, labels)
+    status, answer = _processes.ask(address, "POST", "/score?top=0", image, headers)
+    if status != HTTPStatus.OK:
+        said = answer.get("error") if isinstance(answer, dict) else None
+        message = f"golden input {number + 1} is answered by {status or 'nothing'}"
+        raise StepError(f"{message}: {said}" if said else message, f"see {place.log}")
+    got = _scores(answer, card.labels)
     found = [abs(a - b) for a, b in zip(got, golden.scores, strict=True)]
     return max(one if math.isfinite(one) else math.inf for one in found)
 
