@@ -162,7 +162,9 @@ def test_golden_inputs_are_replayed_before_a_service_is_asked_by_others(port, go
     assert served(port) == "one"
     deployment, router = started
     assert files.read_json(Path("step/out/service.json"))["pid"] == deployment.pid
-    assert services.read(place(port)).router == router.pid == ask(port, "/healthz")["pid"]
+    state = services.read(place(port))
+    assert state.router == router.pid == ask(port, "/healthz")["pid"]
+    assert state.answer_seconds > SERVING["answer_seconds"], "the deployment itself says so"
 
 
 ANSWERS = {
@@ -468,6 +470,31 @@ def test_the_address_of_another_program_is_left_alone(port, golden, monkeypatch,
     with other, pytest.raises(StepError, match="another program listens at"):
         start(made("two", golden), port)
     assert all(process.poll() is not None for process in started)
+
+
+def test_the_router_of_another_project_is_left_alone(port, golden, tmp_path, monkeypatch, started):
+    start(made("one", golden), port)
+    two = made("two", golden).resolve()
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    with pytest.raises(StepError, match="another program listens at"):
+        start(two, port)
+    assert served(port) == "one"
+    assert len(started) == 2
+
+
+def test_two_runs_that_deploy_at_an_address_follow_each_other(port, golden, monkeypatch, started):
+    one = made("one", golden)
+    monkeypatch.setattr(service, "_PATIENCE_SECONDS", 0.1)
+    with (
+        services.writing(place(port), 1),
+        pytest.raises(StateError, match=r"another run has been deploying at 127\.0\.0\.1-"),
+    ):
+        start(one, port)
+    assert started == []
+    start(one, port)
+    assert served(port) == "one"
 
 
 @pytest.mark.parametrize(
