@@ -334,6 +334,20 @@ def test_a_router_that_does_not_start_leaves_nothing_behind(port, golden, monkey
     assert [process.poll() is None for process in started] == [False, False]
 
 
+def test_an_interruption_while_the_router_starts_leaves_nothing(port, golden, monkeypatch, started):
+    wait = _processes.wait
+
+    def interrupted(running, path):
+        if path == "/healthz":
+            raise KeyboardInterrupt
+        wait(running, path)
+
+    monkeypatch.setattr(_processes, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        start(made("one", golden), port)
+    assert [process.poll() is None for process in started] == [False, False]
+
+
 def test_a_router_that_can_not_read_the_state_leaves_the_old_model(
     port, golden, monkeypatch, started
 ):
