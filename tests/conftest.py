@@ -1,6 +1,10 @@
+from __future__ import annotations
+
 import shutil
+import subprocess
 from contextlib import chdir
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser import chromium
@@ -8,6 +12,11 @@ from filelock import FileLock
 from pages import fake, inside
 from toyproject import KINDS, Project, copy, make
 from visiting import _page, address, service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops_spec.registry import Candidate
 
 # fixtures, made beside what they are of
 __all__ = ["_page", "address", "chromium", "fake", "inside", "service"]
@@ -59,3 +68,35 @@ def registered(_registered: Path, tmp_path, monkeypatch) -> Path:
     shutil.copytree(_registered, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return Path(tmp_path)
+
+
+@pytest.fixture
+def first(tmp_path) -> Candidate:
+    """The model of version 1 again."""
+    import registries
+
+    return registries.candidate(tmp_path / "first", registries.FIRST, 0, 1.0)
+
+
+@pytest.fixture
+def second(tmp_path) -> Candidate:
+    """Another model, judged against version 1."""
+    import registries
+
+    return registries.candidate(tmp_path / "second", registries.SECOND, 1, 2.0)
+
+
+@pytest.fixture
+def started(monkeypatch) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """All the processes that were started; they outlive whoever started them, but not a test."""
+    found, popen = [], subprocess.Popen
+
+    def noted(*words: Any, **more: Any) -> subprocess.Popen[bytes]:
+        found.append(popen(*words, **more))
+        return found[-1]
+
+    monkeypatch.setattr("mlops_spec.actions._processes.subprocess.Popen", noted)
+    yield found
+    for process in found:
+        process.kill()
+        process.wait()

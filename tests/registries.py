@@ -1,9 +1,11 @@
 """Registries for tests: what one suite asks of each implementation, and how the world meddles."""
 
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import small_bundle
 
 from mlops_spec import files, lineage, registry
@@ -20,6 +22,18 @@ def register(model, database=DATABASE):
     made = place.register(model)
     place.promote(model.model, made.version, "gate: better", champion(place, model.model))
     return registry.find(place.versions(model.model), made.version)
+
+
+@contextmanager
+def project(made, folder):
+    """The working folder has a copy of a registry, at a project's own place."""
+    shutil.copytree(made, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / ".mlops").mkdir()
+        (folder / "state/models").rename(folder / ".mlops/models")
+        patch.setattr("registries.MODELS", Path(".mlops/models"))
+        yield
 
 
 def champion(place, model="digits"):

@@ -86,13 +86,13 @@ def start(bundle, folder, *, key="", code=None, int8=None, **changes):
     return Client(process, port, log)
 
 
-def ready(client, seconds=20.0):
+def ready(client, seconds=20.0, path="/readyz"):
     """Waits until it answers requests."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert client.process.poll() is None, client.log.read_text("utf-8")
         try:
-            if client.ask("GET", "/readyz")[0] == 200:
+            if client.ask("GET", path)[0] == 200:
                 return client
         except OSError:
             time.sleep(0.02)

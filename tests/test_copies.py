@@ -6,7 +6,7 @@ from pathlib import Path
 
 import lineages
 import pytest
-from registries import DATABASE, FIRST, MODELS, SECOND, candidate, origin
+from registries import DATABASE, MODELS, SECOND, candidate, origin
 
 from mlops_spec import copies, lineage, registry
 from mlops_spec.registering import LocalRegistry
@@ -16,12 +16,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
     pytest.mark.usefixtures("registered"),
 ]
-
-
-@pytest.fixture
-def first(tmp_path):
-    """The model of version 1 again."""
-    return candidate(tmp_path / "first", FIRST, 0, 1.0)
 
 
 @pytest.fixture

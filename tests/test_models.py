@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from registries import DATABASE, SECOND, candidate, mlflow_client, register
+from registries import DATABASE, SECOND, candidate, mlflow_client, project, register
 
 from mlops_spec import cli, model_view
 from mlops_spec.registering import LocalRegistry
@@ -23,12 +23,7 @@ SPEC = ("name=mine", "registered_model=digits", WHERE)
 def prepared(_registered, tmp_path_factory):
     """Two models, one of them with three versions, of which the second is champion."""
     folder = tmp_path_factory.mktemp("models") / "prepared"
-    shutil.copytree(_registered, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        (folder / ".mlops").mkdir()
-        (folder / "state/models").rename(folder / ".mlops/models")
-        patch.setattr("registries.MODELS", Path(".mlops/models"))
+    with project(_registered, folder):
         metrics = {"accuracy": 0.8, "log_loss": 0.5}
         register(candidate(folder / "second", SECOND, 1, 2.0, metrics=metrics))
         register(candidate(folder / "third", "3c" * 32, 2, 3.0))

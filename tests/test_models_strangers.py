@@ -9,7 +9,7 @@ from pathlib import Path
 
 import lineages
 import pytest
-from registries import DATABASE, SECOND, candidate, mlflow_client, register
+from registries import DATABASE, SECOND, candidate, mlflow_client, project, register
 
 from mlops_spec import cli, model_view
 from mlops_spec.redaction import harmless
@@ -28,12 +28,7 @@ EVIL = f"x\x1b[2J\x9b1A\r\u202e\u2028\n{FORGED}\ny"
 def prepared(_registered, tmp_path_factory):
     """Two versions; every text of theirs that nothing else refuses is forged."""
     folder = tmp_path_factory.mktemp("strangers") / "prepared"
-    shutil.copytree(_registered, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        (folder / ".mlops").mkdir()
-        (folder / "state/models").rename(folder / ".mlops/models")
-        patch.setattr("registries.MODELS", Path(".mlops/models"))
+    with project(_registered, folder):
         register(candidate(folder / "second", SECOND, 1, 2.0))
         for version in versions():
             forge(Path(version.path), version.version)

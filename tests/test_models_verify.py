@@ -25,12 +25,7 @@ TRUST = f"lineage.trusted_key={lineages.public()}"
 def prepared(_registered, tmp_path_factory):
     """Version 1 is not signed; version 2 is, and champion."""
     folder = tmp_path_factory.mktemp("verify") / "prepared"
-    shutil.copytree(_registered, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        (folder / ".mlops").mkdir()
-        (folder / "state/models").rename(folder / ".mlops/models")
-        patch.setattr("registries.MODELS", Path(".mlops/models"))
+    with registries.project(_registered, folder):
         signed = registries.origin(1, lineages.key())
         registries.register(registries.candidate(folder / "b", SECOND, 1, 2.0, known=signed))
     return folder

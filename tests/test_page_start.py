@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from mlops_spec.actions import Context, _processes, page
 from mlops_spec.errors import MlopsError, StepError
 from mlops_spec.steps import Step
 
+pytestmark = pytest.mark.usefixtures("started")
 # Answers as a page does; beside it may lie the port at which it does not start.
 SCRIPT = """
 import json, os, sys
@@ -37,21 +37,9 @@ HTTPServer((host, int(port)), Handler).serve_forever()
 
 
 @pytest.fixture(autouse=True)
-def started(monkeypatch, tmp_path):
-    """All the processes that were started; they outlive whoever started them, but not a test."""
+def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("toy_page.py").write_text(SCRIPT)
-    found, popen = [], subprocess.Popen
-
-    def noted(*words, **more):
-        found.append(popen(*words, **more))
-        return found[-1]
-
-    monkeypatch.setattr(_processes.subprocess, "Popen", noted)
-    yield found
-    for process in found:
-        process.kill()
-        process.wait()
 
 
 def start(port, name="step", host="127.0.0.1", **payload):

@@ -21,16 +21,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def first(tmp_path):
-    return candidate(tmp_path / "first", FIRST, 0, 1.0)
-
-
-@pytest.fixture
-def second(tmp_path):
-    return candidate(tmp_path / "second", SECOND, 1, 2.0)
-
-
 def read(model="digits"):
     return registry.read(DATABASE, MODELS, model)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from registries import DATABASE, MODELS, SECOND, candidate, register
+from registries import DATABASE, MODELS, register
 
 from mlops_spec import files, registering, registry
 from mlops_spec.errors import MlopsError
@@ -17,11 +17,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
     pytest.mark.usefixtures("registered"),
 ]
-
-
-@pytest.fixture
-def second(tmp_path):
-    return candidate(tmp_path / "second", SECOND, 1, 2.0)
 
 
 def read():

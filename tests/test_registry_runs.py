@@ -1,7 +1,7 @@
 """The run of MLflow's that a registered model belongs to."""
 
 import pytest
-from registries import FIRST, SECOND, candidate, register
+from registries import FIRST, SECOND, register
 from registries import mlflow_client as client
 
 # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates.
@@ -9,16 +9,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
     pytest.mark.usefixtures("registered"),
 ]
-
-
-@pytest.fixture
-def first(tmp_path):
-    return candidate(tmp_path / "first", FIRST, 0, 1.0)
-
-
-@pytest.fixture
-def second(tmp_path):
-    return candidate(tmp_path / "second", SECOND, 1, 2.0)
 
 
 def search_runs():

@@ -4,12 +4,11 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import small_bundle
-from scoring import SETTINGS, Client, free_port, serving
+from scoring import SETTINGS, Client, free_port, ready, serving
 from test_scoring import GREEN, RED, encoded, form_of, labels
 
 pytestmark = pytest.mark.slow
@@ -45,21 +44,9 @@ def azure(folder, tmp_path_factory):
             [program, *words], cwd=home, env=environment, stdout=output, stderr=output
         )
     client = Client(process, port, log)
-    yield started(client)
+    yield ready(client, 30.0, "/")
     process.terminate()
     process.wait(20)
-
-
-def started(client):
-
-    for _ in range(300):
-        assert client.process.poll() is None, client.log.read_text("utf-8")
-        try:
-            if client.ask("GET", "/")[0] == 200:
-                return client
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(client.log.read_text("utf-8"))
 
 
 def test_it_answers_what_our_own_service_answers(azure, folder, tmp_path):

@@ -6,7 +6,6 @@ A script takes the place of the scoring service, so that it can fail in every wa
 import base64
 import json
 import socket
-import subprocess
 import threading
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from mlops_spec.bundle import Golden
 from mlops_spec.errors import MlopsError, StateError, StepError
 from mlops_spec.steps import Step
 
+pytestmark = pytest.mark.usefixtures("started")
 SCORES = {"blue": 0.2, "green": 0.3, "red": 0.5}
 # Beside the bundle may lie why it does not start, and an answer of its own.
 SCRIPT = """
@@ -64,22 +64,6 @@ SERVING = {
 def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("deployers.scoring.py").write_text(SCRIPT)
-
-
-@pytest.fixture(autouse=True)
-def started(monkeypatch):
-    """All the processes that were started; they outlive whoever started them, but not a test."""
-    found, popen = [], subprocess.Popen
-
-    def noted(*words, **more):
-        found.append(popen(*words, **more))
-        return found[-1]
-
-    monkeypatch.setattr(_processes.subprocess, "Popen", noted)
-    yield found
-    for process in found:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
