@@ -150,7 +150,7 @@ def test_what_is_left_while_it_is_computed_harms_nobody():
         both = [asyncio.create_task(ask(batcher, n)) for n in (1, 2)]
         await asyncio.sleep(SLOW / 2)
         both[0].cancel()
-        return await both[1], await ask(batcher, 3)
+        return await asyncio.wait_for(both[1], 5), await asyncio.wait_for(ask(batcher, 3), 5)
 
     assert run(Recorder(SLOW), scenario) == ([2], [3])
 
@@ -161,7 +161,7 @@ def test_what_is_left_while_its_engine_fails_harms_nobody():
         await asyncio.sleep(SLOW / 2)
         both[0].cancel()
         with pytest.raises(ValueError, match="thirteen"):
-            await both[1]
+            await asyncio.wait_for(both[1], 5)
         return await asyncio.wait_for(ask(batcher, 3), 5)
 
     assert run(Recorder(SLOW), scenario) == [3]

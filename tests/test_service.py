@@ -7,6 +7,7 @@ import base64
 import json
 import socket
 import threading
+import time
 from pathlib import Path
 
 import lineages
@@ -185,6 +186,31 @@ def test_a_whole_number_is_a_probability_too(last, golden, monkeypatch):
     answer = said_of({"blue": 0, "green": 0.0, "red": last})
     monkeypatch.setattr(_processes, "ask", lambda *_: (200, answer))
     service._replay(PLACE, service.bundle.read(made("one", sure)), 1e-3, "")
+
+
+def test_the_worst_of_the_golden_inputs_is_named(golden, monkeypatch):
+    other = golden.model_copy(update={"scores": (0.2, 0.4, 0.4)})
+    monkeypatch.setattr(_processes, "ask", lambda *_: (200, said_of(SCORES)))
+    card = service.bundle.read(made("one", golden, other))
+    with pytest.raises(
+        StepError, match=r"golden input 2 is off by 0\.1, golden_tolerance is 0\.05"
+    ):
+        service._replay(PLACE, card, 0.05, "")
+    service._replay(PLACE, card, 0.15, "")
+
+
+def test_what_is_stopped_may_end_in_order(started):
+    code = "import signal, sys, time; from pathlib import Path\n"
+    code += "signal.signal(signal.SIGTERM, lambda *_: (Path('ended').touch(), sys.exit()))\n"
+    code += "Path('began').touch(); time.sleep(60)"
+    running = _processes.start(["-c", code, "deployers.scoring"], PLACE, {})
+    for _ in range(200):
+        if Path("began").exists():
+            break
+        time.sleep(0.05)
+    _processes.stop(running.pid)
+    assert Path("ended").exists()
+    assert started[0].poll() is not None
 
 
 def test_a_bundle_without_golden_inputs_is_refused(port, started):
