@@ -98,7 +98,7 @@ def test_those_on_their_way_are_waited_for_and_not_too_long():
             assert await first == [1]
             assert second == [2]
         with batcher.admitted(1):  # and this one never comes
-            return await ask(batcher, 3)
+            return await asyncio.wait_for(ask(batcher, 3), 10)
 
     recorder = Recorder()
     assert run(recorder, scenario, delay=0.5) == [3]
