@@ -25,6 +25,14 @@ SETTINGS = {
     "body_seconds": 1.0,
     "answer_seconds": 10.0,
     "drain_seconds": 5.0,
+    "sampling": {
+        "share": 0.0,
+        "folder": ".mlops/samples",
+        "max_bytes": 1_000_000,
+        "max_files": 1000,
+        "min_free": 1,
+        "max_waiting": 4_000_000,
+    },
 }
 
 

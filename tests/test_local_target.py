@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,6 +62,18 @@ def test_service_answers_and_is_reused(serving) -> None:
     assert said(port, picture(200, "JPEG")) == "bright"
     assert said(port, picture(20)) == "dark"
     assert project.ran(*words) == []
+
+
+def test_what_clients_send_is_kept_where_that_is_asked_for(serving) -> None:
+    project, port, words = serving
+    assert project.ran(*words, "target.serving.sampling.share=1") == ["deploy"]
+    assert said(port, picture(20)) == "dark"
+    samples = project.path / ".mlops" / "samples"
+    deadline = time.monotonic() + 10
+    while not (found := [*samples.glob("answers/*")]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    (line,) = found[0].read_text("utf-8").splitlines()  # golden inputs are no client's
+    assert (samples / "images" / json.loads(line)["image"]).read_bytes() == picture(20)
 
 
 def test_service_that_died_is_started_again(serving) -> None:

@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from deployers.scoring.telemetry import line
+from deployers.scoring.log import line
 from mlops_spec import services
 from mlops_spec.errors import MlopsError
 
