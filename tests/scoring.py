@@ -117,7 +117,8 @@ def stop(project):
     """Ends whatever a project's runs have started."""
     for path in project.glob(".mlops/services/*.json"):
         state = json.loads(path.read_text("utf-8"))
-        for pid in (state["router"], *(each["pid"] for each in state["deployments"].values())):
+        pids = (state["router"], *(each["pid"] for each in state["deployments"].values()))
+        for pid in filter(None, pids):  # 0, of what was stopped, would be this process's group
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

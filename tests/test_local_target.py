@@ -93,6 +93,35 @@ def test_router_that_died_is_started_again(serving) -> None:
     assert said(port, picture(20)) == "dark"
 
 
+def test_service_that_was_stopped_under_load_loses_nothing_and_starts_again(serving) -> None:
+    project, port, words = serving
+    answers: list[int] = []
+    ends: list[type] = []
+
+    def hammer() -> None:
+        try:
+            while True:
+                answers.append(ask(port, "POST", "/score", picture(20))[0])
+        except ConnectionError as error:
+            ends.append(type(error))
+
+    clients = [threading.Thread(target=hammer) for _ in range(4)]
+    for client in clients:
+        client.start()
+    while len(answers) < 20:
+        time.sleep(0.02)
+    pids = {state_of(project.path)["router"], pid_of(project)}
+    stopped = project.run("services", "stop", str(port), "--json")
+    for client in clients:
+        client.join()
+    assert {json.loads(line)["pid"] for line in stopped.stdout.splitlines()} == pids
+    assert {*answers} == {200}
+    assert {*ends} <= {ConnectionRefusedError, ConnectionResetError}  # nobody took them in
+    assert project.planned(*words)["deploy"] == ("run", f"nothing answers at 127.0.0.1:{port}")
+    assert project.ran(*words) == ["deploy"]
+    assert said(port, picture(20)) == "dark"
+
+
 def test_service_refuses_what_is_no_image(serving) -> None:
     _, port, _ = serving
     for body, status in ((b"no image", 415), (picture(9)[:60], 422), (b"", 400)):

@@ -13,7 +13,7 @@ import asyncio
 import os
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import web
@@ -229,8 +229,10 @@ def main() -> None:
     except (MlopsError, OSError) as error:
         parser.exit(1, f"error: {error}\n")
     state = router.state
+    longest = state.body_seconds + state.answer_seconds  # so long may a request take at the end
+    where: dict[str, Any] = {"host": state.host, "port": state.port, "shutdown_timeout": longest}
     try:
-        web.run_app(router.app(), host=state.host, port=state.port, print=None, access_log=None)
+        web.run_app(router.app(), **where, print=None, access_log=None)
     except OSError as error:
         parser.exit(1, f"error: {error.strerror}\n")
 

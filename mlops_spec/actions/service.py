@@ -55,7 +55,7 @@ def start(step: Step, context: Context) -> Outcome:
                 raise
     replaced = before.deployments.get(name) if before else None
     if replaced:
-        _processes.stop(replaced.pid)
+        _processes.end(replaced.pid, lambda: services.serves(replaced))
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/score"
     document = {"url": address, "pid": made.pid, "deployment": name, "log": made.log}
     files.write_json(context.folder / "out" / "service.json", document)
@@ -130,7 +130,7 @@ def _state(step: Step, before: State | None, made: Deployment) -> State:
     """
     asked, serving = step.payload, step.payload["serving"]
     there = before.deployments if before else {}
-    known = {name: each for name, each in there.items() if services.is_ours(each.pid)}
+    known = {name: each for name, each in there.items() if services.serves(each)}
     values = {
         **{name: asked[name] for name in ("host", "port", "traffic", "mirror")},
         "router": before.router if before else 0,
