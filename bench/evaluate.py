@@ -16,8 +16,9 @@ import yaml
 from _common import ROOT, medians, report, rounded, seconds
 from PIL import Image
 
-from mlops_spec import bundle, evaluation, files, gate, judged, manifest
+from mlops_spec import bundle, files, manifest
 from mlops_spec import report as reports
+from mlops_spec.judging import evaluation, gate, judged
 from mlops_spec.rows import Row
 from mlops_spec.spec import ModelSpec
 from mlops_spec.step_spec import StepEvaluation, StepSpec

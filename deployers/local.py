@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,7 +16,8 @@ from pydantic import Field, model_validator
 from deployers.scoring import quantization
 from deployers.scoring.quantization import Quantization  # noqa: TC001 - pydantic reads it
 from deployers.scoring.settings import Serving  # noqa: TC001 - pydantic reads it
-from mlops_spec import secrets, services
+from mlops_spec import ports, secrets, services
+from mlops_spec.errors import MlopsError
 from mlops_spec.spec import Int, OpenSection
 from mlops_spec.steps import Step
 
@@ -57,6 +59,35 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
     if spec.target.key and not secrets.named({"key": spec.target.key}):
         what = "a key does not belong here: write ${secret:SCORING_KEY} and set SCORING_KEY"
         yield "target.key", f"{what} in the environment"
+
+
+def checks(spec: WholeSpec) -> Iterator[tuple[str, str, str]]:
+    """Whether the router can have its address, and whether an engine can compute here."""
+    target = spec.target
+    assert isinstance(target, Spec)
+    place = services.path_of(target.host, target.port)
+    ours = partial(services.routes, path=place)
+    yield "target", *ports.look("target", target.host, target.port, ours)
+    yield "engine", *_engine(target.serving)
+
+
+def _engine(how: Serving) -> tuple[str, str]:
+    """Which engine computes in the precision that is asked for, and the cure where none does."""
+    from deployers.scoring import engines
+    from deployers.scoring.choice import AUTO
+
+    asked = engines.names() if how.engine == AUTO else [how.engine]
+    able, refused = [], []
+    for name in asked:
+        try:
+            engines.named(name).demand(how.precision)
+            able.append(name)
+        except MlopsError as error:
+            refused.append(error)
+    if able:
+        return f"{' and '.join(able)} can compute in {how.precision}", ""
+    cure = " or: ".join(dict.fromkeys(error.cure for error in refused))
+    return "; ".join(error.message for error in refused), cure
 
 
 def facts(spec: WholeSpec) -> dict[str, Any]:

@@ -9,13 +9,10 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
-
-from mlops_spec import conf_files, signing, store
+from mlops_spec import conf_files, kinds, requirements, signing, store
 from mlops_spec.compose import Composer
 from mlops_spec.errors import ExitCode, MlopsError
 from mlops_spec.origins import display
@@ -64,7 +61,7 @@ def run(overrides: Sequence[str], style: Style) -> ExitCode:
 
 def _machine() -> Iterator[Finding]:
     yield Finding("python", f"{sys.version.split()[0]} at {sys.executable}")
-    wanting = list(_wanting())
+    wanting = list(requirements.wanting())
     if wanting:
         yield Finding("packages", "; ".join(wanting), "python -m pip install --upgrade mlops_spec")
     else:
@@ -73,32 +70,6 @@ def _machine() -> Iterator[Finding]:
     cure = "free some space" if free < _LEAST_FREE_GB else ""
     yield Finding("disk", f"{free:.1f} GB free in this folder", cure)
     yield _folder()
-
-
-def _wanting() -> Iterator[str]:
-    """Requirements of this package, and torchvision's of torch, that are not met."""
-    try:
-        own = metadata.requires("mlops_spec") or []
-    except metadata.PackageNotFoundError:
-        yield "mlops_spec itself is not installed"
-        return
-    vision = metadata.requires("torchvision") if _version("torchvision") else []
-    for text in (*own, *(line for line in vision or [] if line.startswith("torch"))):
-        wanted = Requirement(text)
-        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
-            continue
-        version = _version(wanted.name)
-        if version is None:
-            yield f"{wanted.name} is missing"
-        elif not wanted.specifier.contains(version, prereleases=True):
-            yield f"{wanted.name} {version} does not satisfy {wanted.specifier}"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _folder() -> Finding:
@@ -143,6 +114,10 @@ def _spec(spec: Spec) -> Iterator[Finding]:
         yield Finding("signing", what, "" if here else signing.INSTALL)
     if spec.compute.accelerator in ("cuda", "mps"):
         yield _accelerator(spec.compute.accelerator)
+    for group in kinds.GROUPS:
+        module = kinds.load(group, getattr(spec, group).kind)
+        for name, text, cure in getattr(module, "checks", lambda _: ())(spec):
+            yield Finding(name, text, cure)
 
 
 def _accelerator(name: str) -> Finding:

@@ -156,6 +156,13 @@ def reproduce(options: Options) -> ExitCode:
     return again.run(options.arguments, options.style)
 
 
+def services(options: Options) -> ExitCode:
+    """Lists what serves on this machine from this folder; `logs` shows, `stop` ends it."""
+    from mlops_spec import running
+
+    return running.run(options.arguments, options.style)
+
+
 def rollback(options: Options) -> ExitCode:
     """Makes the champion before champion again; a target follows with the next `run`."""
     from mlops_spec import models as registered
@@ -175,8 +182,9 @@ VERBS: dict[str, Callable[[Options], ExitCode]] = {
     "models": models,
     "reproduce": reproduce,
     "rollback": rollback,
+    "services": services,
 }
-_TAKES_ARGUMENTS = {"show", "init", "models", "reproduce"}
+_TAKES_ARGUMENTS = {"show", "init", "models", "reproduce", "services"}
 _HYDRA_FLAGS = ("-sc", "--shell-completion", "--cfg", "-c", "--info", "-i", "--hydra-help")
 
 
@@ -230,7 +238,7 @@ def _check_fit(options: Options) -> None:
     verb, words = options.verb, options.arguments
     if words and verb not in _TAKES_ARGUMENTS:
         raise _usage(f"{verb} does not take {words[0]!r}: write KEY=VALUE{_meant(words[0])}")
-    if options.overrides and verb in ("init", "schema", "reproduce"):
+    if options.overrides and verb in ("init", "schema", "reproduce", "services"):
         raise _usage(f"{verb} takes no KEY=VALUE, got {options.overrides[0]!r}")
     if options.multirun and verb not in ("run", "plan"):
         raise _usage(f"{verb} looks at one spec: leave out -m and the sweep's values")

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlops_spec import conf_files, files, kinds, steps, weights
+from mlops_spec import azure_sizes, conf_files, files, kinds, steps, weights
 from mlops_spec.errors import ExitCode
 from mlops_spec.facts import MODELS
 from mlops_spec.origins import display
 from mlops_spec.render import azureml, terraform
+from mlops_spec.spec import AzuremlCompute
 from mlops_spec.view import echo
 
 if TYPE_CHECKING:
@@ -41,12 +42,16 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
     steps = _steps(spec)
     made = _module() | documents(spec, steps)
     stale = [p for p, text in made.items() if not p.exists() or p.read_text("utf-8") != text]
+    unwanted = [path for path in _written(_RENDERED / spec.name) if path not in made]
     code = _RENDERED / spec.name / "code"
     stale_code = _stale_code(code) if steps else []
     if check:
-        for path in (*stale, *stale_code):
+        for path in (*stale, *unwanted, *stale_code):
             echo(f"stale {display(path)}")
-        return ExitCode.DIFFERENT if stale or stale_code else ExitCode.DONE
+        return ExitCode.DIFFERENT if stale or unwanted or stale_code else ExitCode.DONE
+    for path in unwanted:
+        path.unlink()
+        echo(f"removed {display(path)}")
     for path in stale:
         files.write_text(path, made[path])
         echo(f"wrote {display(path)}")
@@ -56,6 +61,11 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
     for line in _next(spec, steps):
         echo(line)
     return ExitCode.DONE
+
+
+def _written(folder: Path) -> list[Path]:
+    """Documents that an earlier render left; a spec without a cluster has none for it."""
+    return sorted((*folder.glob("*.yml"), *folder.glob("*.spec.json")))
 
 
 def _module() -> dict[Path, str]:
@@ -93,7 +103,8 @@ def _job(spec: Spec, prepare: Step, train: Step) -> Iterator[tuple[str, str]]:
         "data": {"type": "uri_folder", "path": f"azureml:{asset['name']}:{asset['version']}"},
         **_files(train.payload.get("inputs", {}), _RENDERED / spec.name),
     }
-    yield "compute.yml", _yaml(azureml.cluster(spec))
+    if _has_cluster(spec):
+        yield "compute.yml", _yaml(azureml.cluster(spec))
     yield "environment.yml", _yaml(azureml.environment(spec))
     yield "data.yml", _yaml(asset)
     yield "train.yml", _yaml(azureml.job(spec, train.payload, inputs))
@@ -159,6 +170,13 @@ def _next(spec: Spec, steps: Sequence[Step]) -> Iterator[str]:
     named = terraform.variables(spec)["names"]
     defaults = f"group={named['resource_group']} workspace={named['workspace']}"
     yield f"  az configure --defaults {defaults}"
-    for noun in ("compute", "environment", "data", "job"):
+    nouns = ("environment", "data", "job")
+    for noun in ("compute", *nouns) if _has_cluster(spec) else nouns:
         document = "train" if noun == "job" else noun
         yield f"  az ml {noun} create -f {folder / document}.yml"
+    assert isinstance(spec.compute, AzuremlCompute)
+    yield f"the job: {azure_sizes.told(spec.compute)}"
+
+
+def _has_cluster(spec: Spec) -> bool:
+    return isinstance(spec.compute, AzuremlCompute) and spec.compute.cluster is not None

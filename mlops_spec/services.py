@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 FOLDER = Path(".mlops/services")
+_PROCESSES = Path("/proc")  # of Linux; others are asked by ps
+FORGET = "python -m mlops_spec services stop ends what is there and forgets it; then run again"
 LOOPBACK = "127.0.0.1"  # where deployments listen: only their router is asked from elsewhere
 Percent = Annotated[int, Field(ge=0, le=100)]
 
@@ -107,8 +110,7 @@ def read(path: Path) -> State | None:
     except ValidationError as error:
         first = error.errors()[0]
         message = f"{path} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})"
-        cure = "delete it, stop the processes that it names, and run the same command again"
-        raise StateError(message, cure) from error
+        raise StateError(message, FORGET) from error
 
 
 def write(path: Path, state: State) -> None:
@@ -146,24 +148,62 @@ def is_ours(pid: int, program: str = "deployers.scoring") -> bool:
     return words is None or program.encode() in words
 
 
-def serves(deployment: Deployment) -> bool:
-    """Whether a deployment's process is still that one: ids come again, after a restart at once."""
-    words = _words(deployment.pid)
-    port = f"\0--port\0{deployment.port}\0".encode()
-    return is_ours(deployment.pid) and (words is None or port in words)
-
-
 def routes(pid: int, path: Path) -> bool:
     """Whether a process is the router that reads a state file, where the system can tell."""
     words = _words(pid)
     return is_ours(pid) and (words is None or os.fsencode(path.resolve()) in words)
 
 
+def serves(deployment: Deployment) -> bool:
+    """Whether a process is still the deployment that a state names, where the system can tell.
+
+    Another one, also a deployment of another folder, may have its id by now.
+    """
+    pid, told = deployment.pid, {"--port": str(deployment.port), "--bundle": deployment.bundle}
+    return is_ours(pid) and all(was_told(pid, name, value) for name, value in told.items())
+
+
+def was_told(pid: int, name: str, value: str) -> bool:
+    """Whether an option stands in the command line of a process, where the system can tell."""
+    words = _words(pid)
+    option = b" %b %b " % (name.encode(), os.fsencode(value))
+    return words is None or option in words.strip(b"\n\0").replace(b"\0", b" ") + b" "
+
+
+def is_told() -> bool:
+    """Whether the system tells which files a process writes into."""
+    return _PROCESSES.joinpath("self/fd").exists()
+
+
+def log_of(pid: int | str) -> Path | None:
+    """The file that a process writes into, where the system can tell, which Linux does."""
+    try:
+        log = str((_PROCESSES / str(pid) / "fd/1").readlink())
+    except OSError:  # somebody else's, or it has ended
+        return None
+    return Path(log.removesuffix(" (deleted)"))
+
+
+def logging(below: Path) -> dict[int, Path]:
+    """Processes that write into a file below a folder, and which: where the system can tell."""
+    place = below.resolve()
+    found = {entry.name: log_of(entry.name) for entry in _PROCESSES.glob("[0-9]*")}
+    return {
+        int(pid): log.relative_to(place)
+        for pid, log in found.items()
+        if log and log.is_relative_to(place)
+    }
+
+
 def _words(pid: int) -> bytes | None:
     """The command line of a process, empty of one that has ended; None where nobody tells."""
-    if not Path("/proc/self").exists():
-        return None
+    if (_PROCESSES / "self").exists():
+        try:
+            return (_PROCESSES / str(pid) / "cmdline").read_bytes()
+        except OSError:
+            return b""
+    asked = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return subprocess.run(asked, capture_output=True, check=False).stdout  # noqa: S603
     except OSError:
-        return b""
+        return None

@@ -171,20 +171,25 @@ class LocalCompute(Section):
     environment: dict[str, str]
 
 
+_CLUSTER = r"^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$"
+
+
 class AzuremlCompute(Section):
-    """Training runs as a job on a cluster of an Azure ML workspace."""
+    """Training runs as a job of an Azure ML workspace, on a cluster or on machines lent for it."""
 
     kind: Literal["azureml"]
     accelerator: Literal["auto", "cpu", "cuda"]
     devices: Annotated[Int, Field(ge=1)]  # of a node
     nodes: Annotated[Int, Field(ge=1)]  # that train one model together
     environment: dict[str, str]
-    cluster: Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$")]
+    cluster: Annotated[str, Field(pattern=_CLUSTER)] | None  # none: serverless
     vm_size: Annotated[str, Field(pattern=r"^Standard_\w+$")]
     tier: Literal["dedicated", "low_priority"]
     min_nodes: Annotated[Int, Field(ge=0)]
     max_nodes: Annotated[Int, Field(ge=1)]
     idle_seconds: Annotated[Int, Field(ge=60)]
+    max_minutes: Annotated[Int, Field(ge=1)]  # that a job may take; then Azure ML ends it
+    price_per_hour: NotNegative | None  # USD of one machine; none: as listed
     image: str
 
 
@@ -219,6 +224,12 @@ def _public(value: str) -> str:
     return value
 
 
+class Budget(Section):
+    """What may be spent."""
+
+    per_run: NotNegative | None  # USD that the jobs of one command may cost at most
+
+
 class LineageSpec(Section):
     """Who vouches for registered models, and whose word a deployment takes."""
 
@@ -245,6 +256,7 @@ class Spec(Section):
     frontend: SerializeAsAny[OpenSection]
     workspace: WorkspaceSpec
     lineage: LineageSpec
+    budget: Budget
 
 
 def unread(whole: Section, prefix: str = "") -> Iterator[str]:

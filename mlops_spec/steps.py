@@ -101,7 +101,7 @@ def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
             ["--data", "${{data}}"],
             {"benchmark": recorded["benchmark"], "evaluation": {"top_k": spec.evaluation.top_k}},
             needs=("data",),
-            code=(f"trainers.benchmarks.{spec.benchmark.kind}", "mlops_spec.evaluation"),
+            code=(f"trainers.benchmarks.{spec.benchmark.kind}", "mlops_spec.judging.evaluation"),
         )
     yield from _promotion(recorded, spec, facts, keys_of([data, train], facts)["train"])
 
@@ -143,7 +143,7 @@ def train_step(spec: Spec, weights: Pretrained | None) -> Step:
 def evaluate_step(spec: Spec) -> Step:
     """Judging the trained bundle on the test split."""
     arguments = ["--data", "${{data}}", "--bundle", "${{train}}"]
-    more = {"needs": ("data", "train"), "code": ("mlops_spec.evaluation",)}
+    more = {"needs": ("data", "train"), "code": ("mlops_spec.judging.evaluation",)}
     return local(spec, "evaluate", arguments, _asked(spec), **more)
 
 
@@ -176,13 +176,15 @@ def _promotion(recorded: dict[str, Any], spec: Spec, facts: Facts, train: str) -
             ["--data", "${{data}}", "--bundle", rival.path],
             _asked(spec),
             needs=("data",),
-            code=("mlops_spec.evaluation",),
+            code=("mlops_spec.judging.evaluation",),
             obstacle=_obstacle(spec, rival, own),
         )
         arguments += ["--champion", "${{evaluate_champion}}"]
         needs += ["evaluate_champion"]
     gate = {"evaluation": {"gate": recorded["evaluation"]["gate"]}}
-    yield local(spec, "gate", arguments, gate, needs=tuple(needs), code=("mlops_spec.gate",))
+    yield local(
+        spec, "gate", arguments, gate, needs=tuple(needs), code=("mlops_spec.judging.gate",)
+    )
     yield _report(recorded, spec, arguments, needs)
     yield _register(spec, facts, train, rival)
 

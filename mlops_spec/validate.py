@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mlops_spec import conf_files, kinds, secrets
+from mlops_spec import azure_sizes, conf_files, kinds, secrets
 from mlops_spec.errors import MlopsError, Problem, SpecError, suggest
 from mlops_spec.origins import Origins, Setting, where_is
 from mlops_spec.spec import (
@@ -214,6 +214,8 @@ def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:
         yield Problem(where_is(origins, "workspace.kind"), "workspace.kind", what)
     if isinstance(spec.compute, AzuremlCompute):
         yield from _of_a_cluster(spec.compute, origins)
+        for key, message in azure_sizes.contradictions(spec.compute, spec.budget.per_run):
+            yield Problem(where_is(origins, key), key, message)
     yield from _of_labels(spec, origins)
     target = kinds.load("target", spec.target.kind)
     if spec.lineage.trusted_key and hasattr(target, "steps") and not hasattr(target, "VERIFIES"):
@@ -236,12 +238,12 @@ def _of_labels(spec: Spec, origins: Origins) -> Iterator[Problem]:
 
 
 def _of_a_cluster(compute: AzuremlCompute, origins: Origins) -> Iterator[Problem]:
-    """Contradictions within `compute`, for jobs on a cluster."""
+    """Contradictions within `compute`, for jobs."""
     if compute.min_nodes > compute.max_nodes:
         key = "compute.min_nodes"
         what = f"should be at most compute.max_nodes, {compute.max_nodes}, got {compute.min_nodes}"
         yield Problem(where_is(origins, key), key, what)
-    if compute.nodes > compute.max_nodes:
+    if compute.cluster and compute.nodes > compute.max_nodes:
         what = f"should be at most compute.max_nodes, {compute.max_nodes}, got {compute.nodes}"
         yield Problem(where_is(origins, "compute.nodes"), "compute.nodes", what)
     for name, value in compute.environment.items():

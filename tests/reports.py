@@ -6,8 +6,9 @@ import numpy as np
 import small_bundle
 import yaml
 
-from mlops_spec import evaluation, files, gate, manifest, report
-from mlops_spec.judged import read
+from mlops_spec import files, manifest, report
+from mlops_spec.judging import evaluation, gate
+from mlops_spec.judging.judged import read
 from mlops_spec.step_spec import StepEvaluation
 
 PRESET = Path(__file__).resolve().parents[1] / "conf" / "evaluation" / "mcnemar.yaml"

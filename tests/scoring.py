@@ -25,6 +25,14 @@ SETTINGS = {
     "body_seconds": 1.0,
     "answer_seconds": 10.0,
     "drain_seconds": 5.0,
+    "sampling": {
+        "share": 0.0,
+        "folder": ".mlops/samples",
+        "max_bytes": 1_000_000,
+        "max_files": 1000,
+        "min_free": 1,
+        "max_waiting": 4_000_000,
+    },
 }
 
 
@@ -109,7 +117,8 @@ def stop(project):
     """Ends whatever a project's runs have started."""
     for path in project.glob(".mlops/services/*.json"):
         state = json.loads(path.read_text("utf-8"))
-        for pid in (state["router"], *(each["pid"] for each in state["deployments"].values())):
+        pids = (state["router"], *(each["pid"] for each in state["deployments"].values()))
+        for pid in filter(None, pids):  # 0, of what was stopped, would be this process's group
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -9,8 +9,9 @@ import lineages
 import pytest
 import small_bundle
 
-from mlops_spec import evaluation, files, verification
+from mlops_spec import files, verification
 from mlops_spec.errors import StepError
+from mlops_spec.judging import evaluation
 from mlops_spec.step_spec import StepSpec
 from trainers import _verbs
 

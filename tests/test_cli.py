@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toyproject import KINDS, Project
 
-from mlops_spec import check, cli
+from mlops_spec import cli, requirements
 from mlops_spec.errors import ExitCode
 
 
@@ -166,9 +166,9 @@ def test_check_tells_of_a_bad_spec_and_missing_accelerator(project: Project) -> 
 
 
 def test_check_compares_installed_versions_with_the_requirements(monkeypatch) -> None:
-    assert list(check._wanting()) == []
-    monkeypatch.setattr(check, "_version", lambda name: None if name == "torch" else "0.0.1")
-    wanting = list(check._wanting())
+    assert list(requirements.wanting()) == []
+    monkeypatch.setattr(requirements, "version", lambda name: None if name == "torch" else "0.0.1")
+    wanting = list(requirements.wanting())
     assert "torch is missing" in wanting
     assert any(text.startswith("pydantic 0.0.1 does not satisfy") for text in wanting)
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import small_bundle
 
-from mlops_spec import bootstrap, bundle, cost, evaluation, files, learned, manifest
+from mlops_spec import bundle, files, learned, manifest
 from mlops_spec.errors import MlopsError, StateError
-from mlops_spec.judged import read
-from mlops_spec.metrics import confusion, measure, sampled
+from mlops_spec.judging import bootstrap, cost, evaluation
+from mlops_spec.judging.judged import read
+from mlops_spec.judging.metrics import confusion, measure, sampled
+from mlops_spec.judging.scores import Scores, doubtful, mistakes
+from mlops_spec.judging.slices import wilson
 from mlops_spec.rows import Row
-from mlops_spec.scores import Scores, doubtful, mistakes
-from mlops_spec.slices import wilson
 
 HOW = evaluation.How(batch_size=4, top_k=5, robustness=0)
 

@@ -7,8 +7,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from mlops_spec import evidence
-from mlops_spec.evidence import (
+from mlops_spec.judging import evidence
+from mlops_spec.judging.evidence import (
     Pairs,
     at_least,
     chance_of_promotion,

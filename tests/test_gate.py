@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from mlops_spec.errors import MlopsError
-from mlops_spec.gate import judge
-from mlops_spec.judged import Judged
+from mlops_spec.judging.gate import judge
+from mlops_spec.judging.judged import Judged
 from mlops_spec.step_spec import StepEvaluation
 
 ALPHA, POWER = 0.05, 0.8

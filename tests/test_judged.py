@@ -6,7 +6,7 @@ import pytest
 
 from mlops_spec import files
 from mlops_spec.errors import MlopsError, StateError
-from mlops_spec.judged import Judged, number, read
+from mlops_spec.judging.judged import Judged, number, read
 
 HEAD = "path,sha256,label,prediction,probability\n"
 

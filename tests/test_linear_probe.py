@@ -9,7 +9,8 @@ from PIL import Image
 from several_labels import prepared, written
 from small_training import PRESET, pictures
 
-from mlops_spec import evaluation, files, manifest
+from mlops_spec import files, manifest
+from mlops_spec.judging import evaluation
 from mlops_spec.rows import Row
 from trainers.benchmarks import linear_probe, majority
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,6 +64,18 @@ def test_service_answers_and_is_reused(serving) -> None:
     assert project.ran(*words) == []
 
 
+def test_what_clients_send_is_kept_where_that_is_asked_for(serving) -> None:
+    project, port, words = serving
+    assert project.ran(*words, "target.serving.sampling.share=1") == ["deploy"]
+    assert said(port, picture(20)) == "dark"
+    samples = project.path / ".mlops" / "samples"
+    deadline = time.monotonic() + 10
+    while not (found := [*samples.glob("answers/*")]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    (line,) = found[0].read_text("utf-8").splitlines()  # golden inputs are no client's
+    assert (samples / "images" / json.loads(line)["image"]).read_bytes() == picture(20)
+
+
 def test_service_that_died_is_started_again(serving) -> None:
     project, port, words = serving
     os.kill(pid_of(project), signal.SIGKILL)
@@ -75,6 +88,35 @@ def test_service_that_died_is_started_again(serving) -> None:
 def test_router_that_died_is_started_again(serving) -> None:
     project, port, words = serving
     os.kill(state_of(project.path)["router"], signal.SIGKILL)
+    assert project.planned(*words)["deploy"] == ("run", f"nothing answers at 127.0.0.1:{port}")
+    assert project.ran(*words) == ["deploy"]
+    assert said(port, picture(20)) == "dark"
+
+
+def test_service_that_was_stopped_under_load_loses_nothing_and_starts_again(serving) -> None:
+    project, port, words = serving
+    answers: list[int] = []
+    ends: list[type] = []
+
+    def hammer() -> None:
+        try:
+            while True:
+                answers.append(ask(port, "POST", "/score", picture(20))[0])
+        except ConnectionError as error:
+            ends.append(type(error))
+
+    clients = [threading.Thread(target=hammer) for _ in range(4)]
+    for client in clients:
+        client.start()
+    while len(answers) < 20:
+        time.sleep(0.02)
+    pids = {state_of(project.path)["router"], pid_of(project)}
+    stopped = project.run("services", "stop", str(port), "--json")
+    for client in clients:
+        client.join()
+    assert {json.loads(line)["pid"] for line in stopped.stdout.splitlines()} == pids
+    assert {*answers} == {200}
+    assert {*ends} <= {ConnectionRefusedError, ConnectionResetError}  # nobody took them in
     assert project.planned(*words)["deploy"] == ("run", f"nothing answers at 127.0.0.1:{port}")
     assert project.ran(*words) == ["deploy"]
     assert said(port, picture(20)) == "dark"

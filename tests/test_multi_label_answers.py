@@ -15,11 +15,12 @@ from test_evaluation import gap_over_bins
 from test_local_target import ask
 from toyproject import Project
 
-from mlops_spec import bundle, evaluation, files, gate, manifest, report
+from mlops_spec import bundle, files, manifest, report
 from mlops_spec.errors import MlopsError
-from mlops_spec.metrics import average_precision, measure, per_class
+from mlops_spec.judging import evaluation, gate
+from mlops_spec.judging.metrics import average_precision, measure, per_class
+from mlops_spec.judging.scores import Scores, mistakes
 from mlops_spec.rows import Row, Rows
-from mlops_spec.scores import Scores, mistakes
 from trainers._torch import losses
 
 

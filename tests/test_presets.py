@@ -79,6 +79,7 @@ def test_the_folders_are_not_empty():
         "registered_model",
         "seed",
         "lineage",
+        "budget",
     }
     assert EXPERIMENTS
     assert {group for group, _ in KINDS} == kinds.GROUPS.keys() == PROTOCOLS.keys()

@@ -14,8 +14,9 @@ from scoring import SETTINGS, serving
 
 from deployers.scoring import accuracy, choice, int8, quantize, quantized
 from deployers.scoring.settings import Serving
-from mlops_spec import bundle, evidence, files, manifest
+from mlops_spec import bundle, files, manifest
 from mlops_spec.errors import MlopsError
+from mlops_spec.judging import evidence
 
 
 def words(made, out, **changes):

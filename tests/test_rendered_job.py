@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import small_bundle
 import yaml
-from project import CLOUD
+from project import CLOUD, GROUPS
 from toyproject import Project, environment
 
 from mlops_spec import manifest
 from mlops_spec.cli import main
 
+PRESETS = [preset for preset in GROUPS["compute"] if preset.startswith("azureml")]
 # A process in which neither the engine's libraries nor Azure's can be imported
 BARE = (
     "import runpy, sys; sys.modules.update(dict.fromkeys(['hydra', 'omegaconf', 'azure']));"
@@ -124,3 +125,9 @@ def test_azures_own_sdk_loads_every_document(tmp_path, monkeypatch):
     path.write_text(path.read_text("utf-8").replace("compute:", "compoot:"), "utf-8")
     with pytest.raises(Exception, match="compoot"):  # the SDK would have said so
         ml.load_job(path)
+    for preset in PRESETS:
+        assert main(["render", "+experiment=quickstart", *CLOUD, f"compute={preset}"]) == 0
+        job = ml.load_job(folder / "train.yml")
+        assert job._validate().passed, job._validate().error_messages
+        assert (job.compute is None) == (preset == "azureml_serverless")
+        assert job.limits.timeout in (3600, 7200)

@@ -146,6 +146,37 @@ def test_without_a_cluster_there_is_infrastructure_and_no_job():
     assert terraform.variables(wanted)["cluster"] is None
 
 
+def test_a_job_without_a_cluster_says_what_it_needs_to_be_lent():
+    wanted = spec("compute=azureml_serverless", "compute.nodes=2", "compute.vm_size=Standard_X_v1")
+    made = documents(wanted)
+    job = yaml.safe_load(made["train.yml"])
+    assert "compute.yml" not in made
+    assert "compute" not in job
+    assert job["resources"] == {"instance_type": "Standard_X_v1", "instance_count": 2}
+    assert job["queue_settings"] == {"job_tier": "Spot"}
+    assert terraform.variables(wanted)["cluster"] is None
+    dedicated = documents(spec("compute=azureml_serverless", "compute.tier=dedicated"))
+    queue = yaml.safe_load(dedicated["train.yml"])["queue_settings"]
+    assert queue == {"job_tier": "Standard"}
+
+
+def test_documents_that_a_spec_has_no_more_are_stale_and_go(tmp_path, capsys):
+    argv = ["render", "+experiment=quickstart", *CLOUD]
+    assert main(argv) == 0
+    other = [*argv, "compute=azureml_serverless"]
+    assert main([*other, "--check"]) == 4
+    assert "stale rendered/quickstart/compute.yml" in capsys.readouterr().out
+    assert main(other) == 0
+    assert "removed rendered/quickstart/compute.yml" in capsys.readouterr().out
+    assert not (tmp_path / "rendered/quickstart/compute.yml").exists()
+    assert main([*other, "--check"]) == 0
+
+
+def test_a_job_ends_when_its_time_is_over():
+    job = yaml.safe_load(documents(spec("compute.max_minutes=7"))["train.yml"])
+    assert job["limits"] == {"timeout": 420}
+
+
 def test_render_writes_what_check_then_finds_current(tmp_path, capsys):
     argv = ["render", "+experiment=quickstart", *CLOUD]
     assert main([*argv, "--check"]) == 4

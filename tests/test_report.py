@@ -12,7 +12,8 @@ import small_bundle
 from reports import HOW, SETTINGS, judged, many, small
 from test_evaluation import regrown
 
-from mlops_spec import curves, evaluation, files, learned, manifest, report, slices
+from mlops_spec import curves, files, learned, manifest, report
+from mlops_spec.judging import evaluation, slices
 from mlops_spec.report import answers, data
 
 

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from scoring import free_port
 
+from deployers.scoring import router
 from mlops_spec import services
 from mlops_spec.services import Deployment, State
 
@@ -300,3 +301,12 @@ def test_without_a_state_it_does_not_start(tmp_path):
     )
     assert answer.returncode == 1
     assert "Traceback" not in answer.stderr
+
+
+def test_at_the_end_a_request_has_as_long_as_ever(address, monkeypatch):
+    told = []
+    monkeypatch.setattr(router.web, "run_app", lambda _app, **more: told.append(more))
+    address.set({"blue": 100}, body_seconds=40.0, answer_seconds=50.0)
+    monkeypatch.setattr(sys, "argv", ["router", "--state", str(address.path)])
+    router.main()
+    assert told[0]["shutdown_timeout"] == 90

@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 import small_bundle
 from scoring import SETTINGS, Client, free_port, ready, serving
-from test_scoring import GREEN, RED, encoded, form_of, labels
+from test_scoring import BLUE, GREEN, RED, encoded, form_of, labels
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,13 +29,15 @@ def azure(folder, tmp_path_factory):
     if not program.exists():
         pytest.skip(f"LOUD: {program} is absent: the scoring script met no server of Azure ML's")
     home, port = tmp_path_factory.mktemp("azure"), free_port()
+    kept = {**SETTINGS["sampling"], "share": 1.0, "folder": str(home / "samples")}
+    how = {**SETTINGS, "sampling": kept}
     for package in ("mlops_spec", "deployers"):
         shutil.copytree(ROOT / package, home / package)
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
         "AZUREML_MODEL_DIR": str(folder.parents[2]),
         "AML_APP_ROOT": str(home),
-        "SCORING_SETTINGS": json.dumps(SETTINGS),
+        "SCORING_SETTINGS": json.dumps(how),
         "SCORING_MODEL": "colours:7",
     }
     words = ["--entry_script", "deployers/scoring/score.py", "--port", str(port)]
@@ -71,6 +74,21 @@ def test_it_answers_what_our_own_service_answers(azure, folder, tmp_path):
             assert azure.score(body, path, **headers) == expected, (path, body[:40])
     assert labels(azure.score(RED)) == ["red"]
     assert "Traceback" not in azure.log.read_text("utf-8")
+
+
+def test_it_keeps_samples_as_our_own_service_does(azure):
+    samples = azure.log.parent / "samples"
+    azure.ask("POST", "/score", BLUE, X_Request_Id="mine")
+    deadline = time.monotonic() + 10
+    while True:
+        text = "".join(path.read_text("utf-8") for path in samples.glob("answers/*.jsonl"))
+        kept = [json.loads(line) for line in text.splitlines()]
+        mine = [line for line in kept if line["request"] == "mine"]
+        if mine or time.monotonic() > deadline:
+            break
+    assert (samples / "images" / mine[0]["image"]).read_bytes() == BLUE
+    assert {*mine[0]["probabilities"]} == {"blue", "green", "red"}
+    assert (mine[0]["model"], mine[0]["version"]) == ("colours", "7")
 
 
 JSON = {"Content_Type": "application/json"}

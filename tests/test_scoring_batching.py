@@ -70,7 +70,7 @@ def test_the_first_of_many_does_not_wait_for_the_last():
         return computed
 
     recorder = Recorder(SLOW)
-    assert run(recorder, scenario) == 1
+    assert run(recorder, scenario) < 3  # the second batch may have begun
     assert recorder.batches == [4, 4, 1]
 
 

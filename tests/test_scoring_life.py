@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import small_bundle
@@ -26,6 +27,14 @@ import time
 from deployers.scoring import __main__ as service, wire
 plain = wire.images_of
 wire.images_of = lambda *each: time.sleep(1) or plain(*each)
+service.main()
+"""
+
+# A log on a disk that is full
+UNHEARD = """
+import sys
+from deployers.scoring import __main__ as service
+sys.stdout = open("/dev/full", "w")
 service.main()
 """
 
@@ -151,6 +160,13 @@ def test_killed_it_starts_again_on_the_same_bundle(folder, tmp_path):
         assert labels(client.score(RED)) == ["red"]
         client.process.kill()
         client.process.wait()
+
+
+def test_a_log_that_can_not_be_written_costs_no_answer(folder, tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("LOUD: no /dev/full here: nobody saw a full disk")
+    with serving(folder, tmp_path / "service", code=UNHEARD) as client:
+        assert labels(client.score(RED)) == ["red"]
 
 
 def said(folder, tmp_path):

@@ -24,13 +24,17 @@ pytestmark = pytest.mark.usefixtures("started")
 SCORES = {"blue": 0.2, "green": 0.3, "red": 0.5}
 # Beside the bundle may lie why it does not start, and an answer of its own.
 SCRIPT = """
-import json, os, sys
+import json, os, signal, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+if Path("ignores").exists():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 bundle, key = given["--bundle"], os.environ.get("SCORING_KEY", "")
 refuses, answer = Path(bundle + ".refuses"), Path(bundle + ".answer")
+slow = Path(bundle + ".slow")
 if refuses.exists():
     sys.exit(refuses.read_text())
 
@@ -40,6 +44,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
+        if slow.exists():
+            Path("asked").touch()
+            time.sleep(float(slow.read_text()))
         given = (self.headers["Authorization"] or "").encode("latin-1")
         allowed = not key or given == ("Bearer " + key).encode()
         self.send(answer.read_text() if allowed else "{}")

@@ -7,8 +7,9 @@ from test_checks import put, scene
 from test_evaluation import HOW, scores
 from test_table_dataset import spec
 
-from mlops_spec import bundle, corruptions, evaluation, files, manifest, slices
-from mlops_spec.metrics import measure
+from mlops_spec import bundle, files, manifest
+from mlops_spec.judging import corruptions, evaluation, slices
+from mlops_spec.judging.metrics import measure
 from trainers.datasets import table
 
 

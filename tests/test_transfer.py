@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from small_training import MODEL, settings
 
-from mlops_spec import evaluation, files, manifest
+from mlops_spec import files, manifest
+from mlops_spec.judging import evaluation
 from mlops_spec.rows import Row
 from mlops_spec.spec import ModelSpec
 from mlops_spec.step_spec import StepSpec

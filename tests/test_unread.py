@@ -7,7 +7,8 @@ import pytest
 import yaml
 from toyproject import KINDS, Project
 
-from mlops_spec import gate, judged, spec
+from mlops_spec import spec
+from mlops_spec.judging import gate, judged
 from mlops_spec.spec import Section
 from mlops_spec.step_spec import StepEvaluation
 

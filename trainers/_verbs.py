@@ -10,10 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops_spec import (
-    evaluation,
     files,
-    gate,
-    judged,
     kinds,
     learned,
     lineage,
@@ -27,6 +24,7 @@ from mlops_spec import (
     verification,
 )
 from mlops_spec.errors import StepError
+from mlops_spec.judging import evaluation, gate, judged
 from mlops_spec.rows import SPLITS
 
 if TYPE_CHECKING:

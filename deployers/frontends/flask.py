@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -15,12 +16,14 @@ from deployers.frontends._page.settings import (  # noqa: TC001 - pydantic reads
     Limits,
     Scoring,
 )
-from mlops_spec import files, secrets
+from mlops_spec import files, pages, ports, requirements, secrets
+from mlops_spec.errors import StateError
 from mlops_spec.spec import Fraction, Int, OpenSection
 from mlops_spec.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mlops_spec.facts import Facts
     from mlops_spec.spec import Spec as WholeSpec
@@ -59,6 +62,25 @@ def contradictions(spec: WholeSpec) -> Iterator[tuple[str, str]]:
         most = getattr(page.limits, bound)
         if getattr(page.limits, name) > most:
             yield f"frontend.limits.{name}", f"should be at most frontend.limits.{bound}, {most}"
+
+
+def checks(spec: WholeSpec) -> Iterator[tuple[str, str, str]]:
+    """Whether the page can have its address, and whether what it is made of is new enough."""
+    page = _of(spec)
+    noted = partial(_is_noted, pages.path_of(page.host, page.port), page.port)
+    yield "frontend", *ports.look("frontend", page.host, page.port, noted)
+    wanting = list(requirements.wanting("frontend"))
+    text = "; ".join(wanting) or "Flask and waitress are installed"
+    yield "frontend", text, _INSTALL if wanting else ""
+
+
+def _is_noted(note: Path, port: int, pid: int) -> bool:
+    """Whether a process is the page that a run here has started."""
+    try:
+        page = pages.read(note)
+    except StateError:
+        return False
+    return page is not None and page.pid == pid and pages.is_page(page, port)
 
 
 def _of(spec: WholeSpec) -> Spec:

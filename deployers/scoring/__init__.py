@@ -6,6 +6,8 @@ batching  requests of many clients, answered together
 engines   what computes: a module each
 choice    which of them, on this machine
 quantize  a network in int8, and what that costs
+sampling  requests that are kept for later, off the road of an answer
+samples   the folder that they are in
 app       the addresses
 score     the same behind Azure ML's own inference server
 """

@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from deployers.scoring import served
 from deployers.scoring.app import App
+from deployers.scoring.log import line
+from deployers.scoring.sampling import Sampler
 from deployers.scoring.service import Service
 from deployers.scoring.settings import Serving
-from deployers.scoring.telemetry import Telemetry, line
+from deployers.scoring.telemetry import Telemetry
 from mlops_spec.errors import MlopsError
 
 KEY = "SCORING_KEY"  # the variable that holds what clients must send; without it all are let in
@@ -33,14 +35,15 @@ def main() -> None:
     try:
         how = Serving.model_validate_json(args.settings.read_bytes())
         model = served.load(args.bundle, args.name, args.version, how, args.int8)
+        telemetry = Telemetry(args.name, args.version)
+        sampler = Sampler(how.sampling, model, telemetry.sampled)
     except MlopsError as error:
         parser.exit(int(error.exit_code), f"error: {error}\n")
     except ValidationError as error:
         wrong = (": ".join([*map(str, each["loc"]), each["msg"]]) for each in error.errors())
         parser.error(f"{args.settings}: {'; '.join(wrong)}")
     line(**model.chosen.document())
-    telemetry = Telemetry(args.name, args.version)
-    service = Service(model, how, telemetry)
+    service = Service(model, how, telemetry, sampler)
     uvicorn.run(
         App(service, telemetry, os.environ.pop(KEY, "")).asgi(),
         host=args.host,

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deployers.scoring.quantized import Accuracy
-from mlops_spec import bundle, evidence
-from mlops_spec.evaluation import Asked, scored
-from mlops_spec.scores import finite
+from mlops_spec import bundle
+from mlops_spec.judging import evidence
+from mlops_spec.judging.evaluation import Asked, scored
+from mlops_spec.judging.scores import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from deployers.scoring.engines import Engine, Precision
     from mlops_spec.card import Card
+    from mlops_spec.judging.scores import Scores
     from mlops_spec.manifest import Dataset
     from mlops_spec.rows import Rows
-    from mlops_spec.scores import Scores
 
     Named = tuple[str, Precision]  # an engine's module, and what it computes in
 

@@ -26,8 +26,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from deployers.scoring import openapi, wire
+from deployers.scoring.log import line
 from deployers.scoring.refusal import Refusal, too_large
-from deployers.scoring.telemetry import line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,6 +70,7 @@ class App:
         work.add_done_callback(_ended)
         yield
         work.cancel()
+        await asyncio.to_thread(self._service.sampler.close)
 
     async def _score(self, request: Request) -> Response:
         """Answers a request or says why not; each is counted and has a line in the log."""
@@ -78,7 +79,7 @@ class App:
         begin, retry = time.perf_counter(), None
         try:
             self._let_in(request)
-            status, document = 200, await self._answered(request)
+            status, document = 200, await self._answered(request, name)
         except Refusal as refusal:
             status, retry = int(refusal.status), refusal.retry_after
             document = {"error": str(refusal)}
@@ -101,11 +102,11 @@ class App:
             message = "send the key of this service as `Authorization: Bearer KEY`"
             raise Refusal(HTTPStatus.UNAUTHORIZED, message)
 
-    async def _answered(self, request: Request) -> dict[str, Any]:
+    async def _answered(self, request: Request, name: str) -> dict[str, Any]:
         top = wire.top(request.query_params.get("top"), self._service.how.top_k)
         body = await self._body(request)
         content_type = request.headers.get("content-type", "")
-        return await self._service.answer(content_type, body, top)
+        return await self._service.answer(content_type, body, top, name)
 
     async def _body(self, request: Request) -> bytes:
         """All of a request, unless it is too large or comes too slowly."""

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from deployers.scoring import accuracy, engines, int8, quantized
 from deployers.scoring.engines import Precision
 from deployers.scoring.quantized import Record
-from mlops_spec import bundle, evaluation, files, machine, manifest, network
+from mlops_spec import bundle, files, machine, manifest, network
 from mlops_spec.errors import ExitCode, MlopsError
+from mlops_spec.judging import evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

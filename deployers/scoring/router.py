@@ -14,14 +14,14 @@ import logging
 import os
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from deployers.scoring.telemetry import line
+from deployers.scoring.log import line
 from mlops_spec import services
 from mlops_spec.errors import MlopsError
 
@@ -254,15 +254,11 @@ def main() -> None:
     except (MlopsError, OSError) as error:
         parser.exit(1, f"error: {error}\n")
     state = router.state
+    longest = state.body_seconds + state.answer_seconds  # so long may a request take at the end
+    where: dict[str, Any] = {"host": state.host, "port": state.port, "shutdown_timeout": longest}
+    where["auto_decompress"] = False  # what is passed on is what its headers say
     try:
-        web.run_app(
-            router.app(),
-            host=state.host,
-            port=state.port,
-            print=None,
-            access_log=None,
-            auto_decompress=False,  # what is passed on is what its headers say
-        )
+        web.run_app(router.app(), **where, print=None, access_log=None)
     except OSError as error:
         parser.exit(1, f"error: {error.strerror}\n")
 

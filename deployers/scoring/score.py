@@ -7,10 +7,13 @@ the other, so that nothing is batched.
     SCORING_SETTINGS    the section `serving` of the spec, as JSON
     SCORING_MODEL       NAME:VERSION of the registered model
     SCORING_INT8        the folder that quantisation left, for precision int8
+
+Samples are kept as by our own service; nobody counts them, where there is no /metrics.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 from pathlib import Path
@@ -19,9 +22,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from azureml_inference_server_http.api.aml_request import rawhttp
 from azureml_inference_server_http.api.aml_response import AMLResponse
+from flask import g
 
 from deployers.scoring import pictures, served, wire
 from deployers.scoring.refusal import Refusal, too_large
+from deployers.scoring.sampling import Sampler
 from deployers.scoring.settings import Serving
 
 if TYPE_CHECKING:
@@ -31,11 +36,12 @@ if TYPE_CHECKING:
 
 _model: Served
 _how: Serving
+_sampler: Sampler
 
 
 def init() -> None:
     """Opens the bundle, and computes once: the first request shall not wait for that."""
-    global _model, _how  # noqa: PLW0603 - the server's contract: init once, run often
+    global _model, _how, _sampler  # noqa: PLW0603 - the server's contract: init once, run often
     _how = Serving.model_validate_json(os.environ["SCORING_SETTINGS"])
     pictures.limit(_how.max_pixels)
     name, _, version = os.environ.get("SCORING_MODEL", "").partition(":")
@@ -45,6 +51,8 @@ def init() -> None:
         raise ValueError(message)
     int8 = os.environ.get("SCORING_INT8")
     _model = served.load(cards[0].parent, name, version, _how, Path(int8) if int8 else None)
+    _sampler = Sampler(_how.sampling, _model, lambda _outcome: None)
+    atexit.register(_sampler.close)
     print(json.dumps(_model.chosen.document()), flush=True)  # noqa: T201 - the server's log
     _model.engine.logits(_model.blank(1))
 
@@ -67,6 +75,10 @@ def _answered(request: AMLRequest) -> dict[str, object]:
     images = wire.images_of(
         request.content_type or "", request.get_data(), _how.max_images, preprocessing
     )
-    if not isinstance(images, np.ndarray):
-        images = np.stack(pictures.all_decoded(images, preprocessing))
-    return _model.document(_model.engine.logits(images), top)
+    if isinstance(images, np.ndarray):
+        arrays = images
+    else:
+        arrays = np.stack(pictures.all_decoded(images, preprocessing))
+    probabilities = _model.probabilities(_model.engine.logits(arrays))
+    _sampler.offer(g.request_id, images, probabilities)
+    return _model.document(probabilities, top)

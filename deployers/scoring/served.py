@@ -52,10 +52,14 @@ class Served:
         how = self.card.preprocessing
         return np.zeros((images, how.input_size, how.input_size, how.channels), np.uint8)
 
-    def document(self, logits: np.ndarray, top: int) -> dict[str, Any]:
-        """What a request is answered, given logits of its images in order (N, classes)."""
-        p = bundle.activated(logits, self.card.activation, self.card.temperature)
-        return {"model": self.named(), "predictions": wire.answer(self.card, p, top)}
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of logits (N, classes)."""
+        return bundle.activated(logits, self.card.activation, self.card.temperature)
+
+    def document(self, probabilities: np.ndarray, top: int) -> dict[str, Any]:
+        """What a request is answered, given its images' probabilities in order (N, classes)."""
+        answer = wire.answer(self.card, probabilities, top)
+        return {"model": self.named(), "predictions": answer}
 
 
 def load(folder: Path, name: str, version: str, how: Serving, int8: Path | None = None) -> Served:

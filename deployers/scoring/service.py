@@ -15,6 +15,7 @@ from deployers.scoring.batching import Batcher
 from deployers.scoring.refusal import Refusal
 
 if TYPE_CHECKING:
+    from deployers.scoring.sampling import Sampler
     from deployers.scoring.served import Served
     from deployers.scoring.settings import Serving
     from deployers.scoring.telemetry import Telemetry
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 class Service:
     """One model in a process of its own."""
 
-    def __init__(self, served: Served, how: Serving, telemetry: Telemetry) -> None:
+    def __init__(
+        self, served: Served, how: Serving, telemetry: Telemetry, sampler: Sampler
+    ) -> None:
         self.served, self.how, self.ready = served, how, False
-        self._telemetry = telemetry
+        self.sampler, self._telemetry = sampler, telemetry
         self._decoding = ThreadPoolExecutor(cores.threads() or os.cpu_count() or 1, "decode")
         self._batcher = Batcher(self._computed, how.max_batch, how.max_delay, how.max_waiting)
         telemetry.waiting.set_function(lambda: self._batcher.waiting)
@@ -50,8 +53,10 @@ class Service:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._decoding, wire.images_of, *asked)
 
-    async def answer(self, content_type: str, body: bytes, top: int) -> dict[str, Any]:
-        """What a request is answered.
+    async def answer(
+        self, content_type: str, body: bytes, top: int, request: str
+    ) -> dict[str, Any]:
+        """What a request, which has a name, is answered.
 
         Raises:
             Refusal: It is not what the contract says, has what is no image, too many wait, or it
@@ -67,7 +72,9 @@ class Service:
         except TimeoutError as error:
             message = f"no answer in {self.how.answer_seconds:g} s"
             raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, message) from error
-        return self.served.document(logits, top)
+        probabilities = self.served.probabilities(logits)
+        self.sampler.offer(request, images, probabilities)
+        return self.served.document(probabilities, top)
 
     async def _decoded(self, images: list[bytes] | np.ndarray) -> np.ndarray:
         """What the network takes (N, H, W, C)."""

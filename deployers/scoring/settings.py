@@ -13,6 +13,17 @@ Count = Annotated[Int, Field(ge=1)]
 Seconds = Annotated[Float, Field(gt=0)]
 
 
+class Sampling(Section):
+    """Requests that are kept with their answers: how many, where, and how much at most."""
+
+    share: Annotated[Float, Field(ge=0, le=1)]  # of the requests that are answered; 0: none
+    folder: Annotated[str, Field(min_length=1)]
+    max_bytes: Count  # of all that is kept
+    max_files: Count  # of the same
+    min_free: Count  # bytes of the disk
+    max_waiting: Count  # bytes of images that wait in memory; what comes then is not kept
+
+
 class Serving(Section):
     """What one process of the service does at most, and how long it waits for what."""
 
@@ -29,6 +40,7 @@ class Serving(Section):
     body_seconds: Seconds  # for a client to send its request
     answer_seconds: Seconds  # from then on
     drain_seconds: Seconds  # for what is being answered when the service is told to end
+    sampling: Sampling
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

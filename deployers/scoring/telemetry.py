@@ -1,15 +1,6 @@
-"""What can be known of a running service from outside: numbers for Prometheus, a line a request.
-
-No line holds anything of an image: who asks, how much, how long, and how it ended.
-"""
+"""What can be known of a running service from outside: numbers for Prometheus."""
 
 from __future__ import annotations
-
-import contextlib
-import json
-import os
-import sys
-import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -43,6 +34,12 @@ class Telemetry:
         self.waiting = Gauge(
             "scoring_waiting_images", "Images that wait for an answer.", registry=self.registry
         )
+        self.samples = Counter(
+            "scoring_samples",
+            "Requests that were drawn to be kept, by how that ended.",
+            ["outcome"],
+            registry=self.registry,
+        )
         model = Gauge(
             "scoring_model", "What is served.", ["name", "version"], registry=self.registry
         )
@@ -59,11 +56,6 @@ class Telemetry:
             self.images.inc(images)
             self.seconds.observe(seconds)
 
-
-def line(**values: object) -> None:
-    """Writes a line of JSON to the log."""
-    now = time.time()
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
-    said = json.dumps({"time": moment, **values}) + "\n"
-    with contextlib.suppress(OSError):  # a full disk is no reason to answer nobody
-        os.write(sys.stdout.fileno(), said.encode())
+    def sampled(self, outcome: str) -> None:
+        """Counts a request that was drawn to be kept."""
+        self.samples.labels(outcome).inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -14,16 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import services, signing
-from mlops_spec.errors import StepError
+from mlops_spec.errors import StateError, StepError
 from mlops_spec.redaction import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 _READY_SECONDS = 60
 _STOP_SECONDS = 30
 _ANSWER_SECONDS = 10
+_KILL_SECONDS = 5
 _TAIL = 5  # lines of a log that are shown
 
 
@@ -80,7 +82,9 @@ def wait(running: Running, path: str) -> None:
         StepError: It ended, or takes too long; with the last lines of its log.
     """
     place, deadline = running.place, time.monotonic() + _READY_SECONDS
-    while time.monotonic() < deadline and not _has_ended(running.pid):
+    while time.monotonic() < deadline and not _has_ended(
+        running.pid, lambda: services.is_ours(running.pid, "")
+    ):
         if ask((place.host, place.port), "GET", path)[0] == 200:  # noqa: PLR2004 - HTTP's OK
             return
         time.sleep(0.05)
@@ -90,25 +94,44 @@ def wait(running: Running, path: str) -> None:
     raise StepError(f"{message}:\n  {last}" if last else message, f"see {place.log}")
 
 
-def _has_ended(pid: int, program: str = "deployers.scoring") -> bool:
-    """Whether a process of ours has."""
+def _has_ended(pid: int, is_it: Callable[[], bool]) -> bool:
+    """Whether a process has: a child of ours, or another one."""
     try:
         return os.waitpid(pid, os.WNOHANG)[0] != 0
     except ChildProcessError:  # not a child of this run
-        return not services.is_ours(pid, program)
+        return not is_it()
 
 
 def stop(pid: int, program: str = "deployers.scoring") -> None:
     """Ends a process of ours, which answers first what it was asked; after a while it is killed."""
-    if not services.is_ours(pid, program):
-        return
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
-    while time.monotonic() < deadline and not _has_ended(pid, program):
-        time.sleep(0.05)
-    if services.is_ours(pid, program):
-        os.kill(pid, signal.SIGKILL)
-        _has_ended(pid)
+    end(pid, lambda: services.is_ours(pid, program))
+
+
+def end(pid: int, is_it: Callable[[], bool], seconds: float = _STOP_SECONDS) -> bool:
+    """Ends a process while it is the one that is meant; whether it had to be killed.
+
+    Args:
+        pid: Its id, which another process may have by now.
+        is_it: Whether it is the one.
+        seconds: For it to answer what it was asked.
+
+    Raises:
+        StateError: Not even that ends it.
+    """
+    for kind, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, _KILL_SECONDS)):
+        if not is_it():
+            return False
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.kill(pid, kind)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if _has_ended(pid, is_it):
+                return kind is signal.SIGKILL
+            time.sleep(0.05)
+    message = f"process {pid} does not end, though it was killed"
+    raise StateError(
+        message, "it waits for a disk or a device; see `ps`, or start the machine anew"
+    )
 
 
 def ask(

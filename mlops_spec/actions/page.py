@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import files, secrets, services
+from mlops_spec import files, pages, secrets, services
 from mlops_spec.actions import Context, Outcome, _processes
 from mlops_spec.actions._processes import Place
 from mlops_spec.errors import StepError
+from mlops_spec.pages import Page
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlops_spec.steps import Step
 
-_PAGES = Path(".mlops/pages")  # which process is the page at which address
 _SECONDS = 30  # to end
+_PATIENCE_SECONDS = 120.0  # for another run that starts a page at the same address
 
 
 def start(step: Step, context: Context) -> Outcome:
@@ -32,11 +34,13 @@ def start(step: Step, context: Context) -> Outcome:
     """
     host, port = step.payload["host"], step.payload["port"]
     files.write_text(_settings(context), files.json_text(step.payload["settings"]))
-    candidate = _run(step, context, _processes.free_port(host, "frontend.host"))
+    free = _processes.free_port(host, "frontend.host")
+    candidate = _run(step, context, free)
     _processes.stop(candidate, _program(step))
-    note = _PAGES / f"{host}-{port}.json"
-    _make_way(host, port, note)
-    pid = _run(step, context, port, note)
+    pages.path_of(host, free).unlink()
+    with services.writing(pages.path_of(host, port), _PATIENCE_SECONDS):
+        _make_way(host, port)
+        pid = _run(step, context, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
     files.write_json(context.folder / "out" / "page.json", {"url": url, "pid": pid})
     return Outcome(f"page at {url}")
@@ -46,14 +50,10 @@ def _settings(context: Context) -> Path:
     return context.folder / "out" / "settings.json"
 
 
-def _run(step: Step, context: Context, port: int, note: Path | None = None) -> int:
+def _run(step: Step, context: Context, port: int) -> int:
     """Starts a process that outlives this one, and waits until it answers; its id.
 
-    Args:
-        step: The request.
-        context: Where it works.
-        port: Where to listen.
-        note: Tells later runs whose process it is.
+    It is noted at once, so that whatever a crash leaves alone can be found.
     """
     host, command = step.payload["host"], step.payload["command"][1:]
     words = [str(word).replace("${{settings}}", str(_settings(context))) for word in command]
@@ -62,11 +62,12 @@ def _run(step: Step, context: Context, port: int, note: Path | None = None) -> i
     place = Place(host, port, context.folder / "log.txt")
     running = _processes.start([*words, "--host", host, "--port", str(port)], place, environment)
     try:
-        if note:
-            files.write_json(note, {"pid": running.pid, "program": _program(step)})
+        page = Page(pid=running.pid, program=_program(step), log=str(place.log))
+        pages.write(pages.path_of(host, port), page)
         _processes.wait(running, "/healthz")
     except BaseException:
         _processes.stop(running.pid, _program(step))
+        pages.path_of(host, port).unlink(missing_ok=True)
         raise
     return running.pid
 
@@ -83,7 +84,7 @@ def _pid(host: str, port: int) -> Any:
     return answer.get("pid") if isinstance(answer, dict) else None
 
 
-def _make_way(host: str, port: int, note: Path) -> None:
+def _make_way(host: str, port: int) -> None:
     """Stops our page at an address.
 
     Ours is a process that we noted, that the answer at the address names, and that still is one.
@@ -93,14 +94,13 @@ def _make_way(host: str, port: int, note: Path) -> None:
     """
     if not _processes.is_taken(host, port):
         return
-    known = files.read_json(note) if note.exists() else {}
-    noted, program = int(known.get("pid", 0)), str(known.get("program", ""))
-    if not program or _pid(host, port) != noted or not services.is_ours(noted, program):
+    page = pages.read(pages.path_of(host, port))
+    if page is None or _pid(host, port) != page.pid or not pages.is_page(page, port):
         message = f"another program listens at {host}:{port}"
         raise StepError(message, "stop it, or choose another frontend.port")
-    os.kill(noted, signal.SIGTERM)
+    os.kill(page.pid, signal.SIGTERM)
     deadline = time.monotonic() + _SECONDS
     while _processes.is_taken(host, port):
         if time.monotonic() > deadline:
-            raise StepError(f"the page at {host}:{port} does not stop", f"stop process {noted}")
+            raise StepError(f"the page at {host}:{port} does not stop", f"stop process {page.pid}")
         time.sleep(0.05)

@@ -56,8 +56,8 @@ def start(step: Step, context: Context) -> Outcome:
                     services.write(place, before)
                 raise
     replaced = before.deployments.get(name) if before else None
-    if replaced and services.serves(replaced):
-        _processes.stop(replaced.pid)
+    if replaced:
+        _processes.end(replaced.pid, lambda: services.serves(replaced))
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/score"
     document = {"url": address, "pid": made.pid, "deployment": name, "log": made.log}
     files.write_json(context.folder / "out" / "service.json", document)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest"
 # What only the engine needs: a job runs the trainers' command line from a recorded spec.
 _ENGINE_ONLY = {"hydra-core", "omegaconf", "rich"}
+_TIERS = {"dedicated": "Standard", "low_priority": "Spot"}  # of machines that are lent
 _VERSION = 12  # hexadecimal characters of a digest that name a version
 
 
@@ -114,10 +115,22 @@ def job(spec: Spec, payload: Mapping[str, Any], inputs: Mapping[str, Any]) -> di
         "command": " ".join(_word(word) for word in payload["command"]),
         "environment": f"azureml:{libraries['name']}:{libraries['version']}",
         "environment_variables": dict(compute.environment),
-        "compute": f"azureml:{compute.cluster}",
         "inputs": dict(inputs),
         "outputs": {"out": {"type": "uri_folder"}},
+        "limits": {"timeout": compute.max_minutes * 60},
+        **_machines(compute),
         **_processes(compute),
+    }
+
+
+def _machines(compute: AzuremlCompute) -> dict[str, Any]:
+    """Where a job runs: nodes of a cluster, or machines that Azure ML lends for the job."""
+    if compute.cluster:
+        resources: dict[str, Any] = {"instance_count": compute.nodes}
+        return {"compute": f"azureml:{compute.cluster}", "resources": resources}
+    return {
+        "resources": {"instance_type": compute.vm_size, "instance_count": compute.nodes},
+        "queue_settings": {"job_tier": _TIERS[compute.tier]},
     }
 
 
@@ -125,10 +138,7 @@ def _processes(compute: AzuremlCompute) -> dict[str, Any]:
     """What starts a process for each device of each node, where there are several."""
     if compute.nodes * compute.devices == 1:
         return {}
-    return {
-        "resources": {"instance_count": compute.nodes},
-        "distribution": {"type": "pytorch", "process_count_per_instance": compute.devices},
-    }
+    return {"distribution": {"type": "pytorch", "process_count_per_instance": compute.devices}}
 
 
 def _word(word: str) -> str:

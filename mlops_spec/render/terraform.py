@@ -9,7 +9,7 @@ from mlops_spec.render import names
 from mlops_spec.spec import AzuremlCompute, AzureWorkspace
 
 if TYPE_CHECKING:
-    from mlops_spec.spec import Spec
+    from mlops_spec.spec import ComputeSpec, Spec
 
 _PRIORITY = {"dedicated": "Dedicated", "low_priority": "LowPriority"}
 
@@ -23,11 +23,14 @@ def variables(spec: Spec) -> dict[str, Any]:
         "location": workspace.location,
         "tags": {"experiment": spec.name, "managed-by": "mlops_spec"},
         "names": asdict(names.of(spec.name, workspace)),
-        "cluster": _cluster(spec.compute) if isinstance(spec.compute, AzuremlCompute) else None,
+        "cluster": _cluster(spec.compute),
     }
 
 
-def _cluster(compute: AzuremlCompute) -> dict[str, Any]:
+def _cluster(compute: ComputeSpec) -> dict[str, Any] | None:
+    """The cluster, where jobs have one of their own."""
+    if not isinstance(compute, AzuremlCompute) or compute.cluster is None:
+        return None
     return {
         "name": compute.cluster,
         "vm_size": compute.vm_size,

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from mlops_spec import bootstrap, bundle, curves, evaluation, files, manifest
+from mlops_spec import bundle, curves, files, manifest
+from mlops_spec.judging import bootstrap, evaluation
 from mlops_spec.report import answers, charts, data, pictures
 from mlops_spec.spec import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mlops_spec.judging.scores import Scores
     from mlops_spec.report.answers import Attention
     from mlops_spec.rows import Rows
-    from mlops_spec.scores import Scores
 
 PAGE, CARD = "report.html", "model_card.md"
 _TEMPLATES = Path(__file__).parent

@@ -6,9 +6,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.metrics import confusion
+from mlops_spec.judging.metrics import confusion
+from mlops_spec.judging.scores import confidence, doubtful, mistakes
 from mlops_spec.report import pictures
-from mlops_spec.scores import confidence, doubtful, mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mlops_spec.bundle import Preprocessing
+    from mlops_spec.judging.scores import Scores
     from mlops_spec.manifest import Dataset
-    from mlops_spec.scores import Scores
 
     # Of image files and class indices: how much each part counted for the class, 0 to 1 (N, H, W)
     Attention = Callable[[Sequence[bytes], Sequence[int]], np.ndarray | None]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.metrics import ranked, roc
+from mlops_spec.judging.metrics import ranked, roc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
 
-    from mlops_spec.scores import Scores
+    from mlops_spec.judging.scores import Scores
 
 _SIDE = 100.0
 _POINTS = 120  # of a curve, at most

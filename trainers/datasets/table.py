@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
-from mlops_spec import files, manifest, slices
+from mlops_spec import files, manifest
 from mlops_spec.errors import StepError
+from mlops_spec.judging import slices
 from mlops_spec.rows import SEPARATOR, SPLITS
 from mlops_spec.spec import Section
 from trainers.datasets import _looks, _photographs, _tables

@@ -33,6 +33,15 @@ class Backend(Protocol):
 
     PACKAGE: str  # of Python, whose version decides what is computed
 
+    def demand(self, precision: Precision) -> None:
+        """Refuses what can not be computed on this machine, whatever the network.
+
+        Raises:
+            MlopsError: The library is not installed, or it or the processor can not compute in
+                this precision.
+        """
+        ...
+
     def load(self, network: Path, card: Card, precision: Precision) -> Engine:
         """Opens a network file.
 

@@ -6,6 +6,7 @@ DequantizeLinear between float32 operators, which are computed as integers where
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,15 +37,26 @@ class Engine:
         return self.model.answer(pictures)
 
 
+def demand(precision: Precision) -> None:
+    """Refuses bfloat16.
+
+    Raises:
+        MlopsError: It is asked for, or ONNX Runtime is not installed.
+    """
+    if importlib.util.find_spec(PACKAGE) is None:
+        raise MlopsError("ONNX Runtime is not installed", "pip install onnxruntime")
+    if precision == "bf16":
+        message = "ONNX Runtime does not compute in bf16 on this kind of processor"
+        cure = "choose engine: openvino (pip install 'mlops_spec[openvino]'), or another precision"
+        raise MlopsError(message, cure)
+
+
 def load(network: Path, card: Card, precision: Precision) -> Engine:
     """Opens a network file of a bundle whose card is known.
 
     Raises:
         MlopsError: bfloat16 is asked for, or the network is not what the card says.
     """
-    if precision == "bf16":
-        message = "ONNX Runtime does not compute in bf16 on this kind of processor"
-        cure = "choose engine: openvino (pip install 'mlops_spec[openvino]'), or another precision"
-        raise MlopsError(message, cure)
+    demand(precision)
     session = networks.session(network, bundle.contract(card), cores.threads())
     return Engine(bundle.Model(card, session))

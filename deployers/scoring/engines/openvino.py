@@ -58,6 +58,21 @@ class Engine:
         return np.asarray(found, np.float32)
 
 
+def demand(precision: Precision) -> None:
+    """Refuses what this machine can not compute.
+
+    Raises:
+        MlopsError: OpenVINO is not installed, or the processor has no bfloat16 and it is asked for.
+    """
+    if importlib.util.find_spec(PACKAGE) is None:
+        raise MlopsError("OpenVINO is not installed", "pip install 'mlops_spec[openvino]'")
+    if precision == "bf16" and "BF16" not in library().Core().get_property(
+        _DEVICE, "OPTIMIZATION_CAPABILITIES"
+    ):
+        message = "this processor does not compute in bf16"
+        raise MlopsError(message, "choose precision: fp32 or int8, or a machine with AVX512_BF16")
+
+
 def load(network: Path, card: Card, precision: Precision) -> Engine:
     """Opens a network file of a bundle whose card is known.
 
@@ -65,14 +80,8 @@ def load(network: Path, card: Card, precision: Precision) -> Engine:
         MlopsError: OpenVINO is not installed, the processor has no bfloat16 and it is asked for,
             or the network is not what the card says.
     """
-    if importlib.util.find_spec(PACKAGE) is None:
-        raise MlopsError("OpenVINO is not installed", "pip install 'mlops_spec[openvino]'")
+    demand(precision)
     core = library().Core()
-    if precision == "bf16" and "BF16" not in core.get_property(
-        _DEVICE, "OPTIMIZATION_CAPABILITIES"
-    ):
-        message = "this processor does not compute in bf16"
-        raise MlopsError(message, "choose precision: fp32 or int8, or a machine with AVX512_BF16")
     content = networks.content(network)
     try:
         model = core.read_model(content, b"")

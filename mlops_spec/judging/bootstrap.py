@@ -9,14 +9,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mlops_spec.metrics import sampled
+from mlops_spec.judging.metrics import sampled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import numpy as np
 
-    from mlops_spec.scores import Scores
+    from mlops_spec.judging.scores import Scores
 
 SAMPLES, LEVEL = 1000, 0.95
 _CELLS = 2**22  # of a table of counts; it is 32 MiB

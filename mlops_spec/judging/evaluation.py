@@ -16,13 +16,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlops_spec import bootstrap, bundle, corruptions, cost, files, learned, manifest, slices
+from mlops_spec import bundle, files, learned, manifest
 from mlops_spec.bundle import activated
 from mlops_spec.calibration import UNFITTED
 from mlops_spec.errors import MlopsError
-from mlops_spec.metrics import BINS, average_precision, bin_of, measure, per_class, ranked, roc_auc
-from mlops_spec.scores import Scores, confidence, decisions, finite
-from mlops_spec.slices import wilson
+from mlops_spec.judging import bootstrap, corruptions, cost, metrics, slices
+from mlops_spec.judging.scores import Scores, confidence, decisions, finite
+from mlops_spec.judging.slices import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -119,8 +119,8 @@ def write(
     """
     import numpy as np
 
-    metrics = measure(scores, asked.top_k)
-    intervals = bootstrap.intervals(bootstrap.draw(scores, asked.top_k), metrics)
+    measured = metrics.measure(scores, asked.top_k)
+    intervals = bootstrap.intervals(bootstrap.draw(scores, asked.top_k), measured)
     document = {
         "test_digest": manifest.digest(scores.rows),
         "test_images": len(scores.rows),
@@ -129,9 +129,9 @@ def write(
         "top_k": asked.top_k,
         "temperature": asked.temperature,
         **more,
-        "metrics": metrics,
+        "metrics": measured,
         "interval_level": bootstrap.LEVEL,
-        "intervals": {**intervals, **_shares(metrics, len(scores.rows))},
+        "intervals": {**intervals, **_shares(measured, len(scores.rows))},
         "classes": list(_classes(scores)),
         "calibration": list(_calibration(scores)),
     }
@@ -140,7 +140,7 @@ def write(
     content = io.BytesIO()
     np.save(content, logits.astype(np.float32), allow_pickle=False)
     files.write_bytes(out_dir / "logits.npy", content.getvalue())
-    return {**metrics, "test_images": len(scores.rows)}
+    return {**measured, "test_images": len(scores.rows)}
 
 
 def baseline(
@@ -243,8 +243,8 @@ def read(folder: Path, rows: Rows) -> Scores:
 
 
 def _classes(scores: Scores) -> Iterator[dict[str, Any]]:
-    each = per_class(scores)
-    curves = ranked(scores) if scores.multi_label else []
+    each = metrics.per_class(scores)
+    curves = metrics.ranked(scores) if scores.multi_label else []
     for i, label in enumerate(scores.labels):
         numbers = {
             "images": int(each.images[i]),
@@ -253,16 +253,16 @@ def _classes(scores: Scores) -> Iterator[dict[str, Any]]:
             "f1": float(each.f1[i]),
         }
         if curves:
-            numbers["roc_auc"] = roc_auc(*curves[i])
-            numbers["average_precision"] = average_precision(*curves[i])
+            numbers["roc_auc"] = metrics.roc_auc(*curves[i])
+            numbers["average_precision"] = metrics.average_precision(*curves[i])
         yield {"label": label, **numbers}
 
 
 def _calibration(scores: Scores) -> Iterator[dict[str, float]]:
     """For each bin of confidence that has any: how sure decisions are, and how often right."""
     sure, right = (array.ravel() for array in decisions(scores))
-    place = bin_of(sure)
-    for number in range(BINS):
+    place = metrics.bin_of(sure)
+    for number in range(metrics.BINS):
         inside = place == number
         if inside.any():
             yield {
@@ -279,10 +279,10 @@ def _learned(dataset: Dataset, card: Card, bundle_dir: Path) -> list[int] | None
     return learned.among(bundle_dir, dataset.split("test"))
 
 
-def _shares(metrics: Mapping[str, float], images: int) -> bootstrap.Intervals:
+def _shares(measured: Mapping[str, float], images: int) -> bootstrap.Intervals:
     """Intervals of what is a share of images: samples of a test set without mistakes have none."""
-    names = metrics.keys() & {"accuracy", "top_k_accuracy"}
-    return {name: wilson(metrics[name], images) for name in names}
+    names = measured.keys() & {"accuracy", "top_k_accuracy"}
+    return {name: wilson(measured[name], images) for name in names}
 
 
 def _table(scores: Scores) -> str:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_spec.scores import decisions
+from mlops_spec.judging.scores import decisions
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlops_spec.scores import Scores
+    from mlops_spec.judging.scores import Scores
 
 _LEAST = 1e-15  # a probability; its logarithm is finite
 BINS = 15  # of confidence, equally wide, in which calibration is judged

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_spec import evidence
 from mlops_spec.errors import MlopsError
-from mlops_spec.judged import Judged, number
+from mlops_spec.judging import evidence
+from mlops_spec.judging.judged import Judged, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.metrics import measure
-from mlops_spec.scores import Scores, finite
+from mlops_spec.judging.metrics import measure
+from mlops_spec.judging.scores import Scores, finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,15 +12,15 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files
-from mlops_spec.metrics import sampled
+from mlops_spec.judging.metrics import sampled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from mlops_spec.judging.scores import Scores
     from mlops_spec.manifest import Dataset
     from mlops_spec.rows import Rows
-    from mlops_spec.scores import Scores
 
 FILE = "slices.csv"
 _MOST = 50  # values of a column, the most frequent ones
