@@ -1,45 +1,81 @@
-"""Asks one address for a while over some connections, from a process of its own.
+"""Asks servers over some connections for a while, each time a line of its input says so.
 
-python bench/_serve_load.py URL FILE CONTENT_TYPE CONNECTIONS SECONDS
+python bench/_serve_load.py < LINES
+
+A line is JSON: host, port, path, file, kind (the content type), connections, seconds. It is
+answered by one: how many were answered, in how many seconds, the milliseconds of each, how many
+failed. A client of a framework would take as much of the processor as a fast server does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import aiohttp
+_OK = b"200"
 
 
-async def main(url: str, body: bytes, kind: str, connections: int, seconds: float) -> None:
-    """Prints requests a second, and milliseconds of the answers."""
-    headers = {"Content-Type": kind}
-    taken: list[float] = []
-    failed = 0
-    connector = aiohttp.TCPConnector(limit=connections)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        begin = time.perf_counter()
+@dataclass
+class Load:
+    """One server that is asked the same again and again."""
 
-        async def client() -> None:
-            nonlocal failed
-            while time.perf_counter() - begin < seconds:
-                start = time.perf_counter()
-                async with session.post(url, data=body, headers=headers) as answer:
-                    await answer.read()
-                    failed += answer.status != 200  # noqa: PLR2004 - HTTP's OK
-                taken.append(time.perf_counter() - start)
+    host: str
+    port: int
+    request: bytes
+    end: float
+    taken: list[float] = field(default_factory=list)
+    failed: int = 0
 
-        await asyncio.gather(*(client() for _ in range(connections)))
-        whole = time.perf_counter() - begin
-    cuts = statistics.quantiles(taken, n=100)
-    found = {"rps": len(taken) / whole, "p50": cuts[49] * 1000, "p99": cuts[98] * 1000}
-    print(json.dumps({**found, "failed": failed}))
+    async def client(self) -> None:
+        """Asks over one connection; one that the server closed is opened again."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        while (begin := time.perf_counter()) < self.end:
+            try:
+                writer.write(self.request)
+                status, stays = await answer(reader)
+            except (OSError, asyncio.IncompleteReadError):
+                status, stays = b"", False
+            self.taken.append((time.perf_counter() - begin) * 1000)
+            self.failed += status != _OK
+            if not stays:
+                writer.close()
+                reader, writer = await asyncio.open_connection(self.host, self.port)
+        writer.close()
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[bytes, bool]:
+    """The status of an answer that was read to its end, and whether the connection stays."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    status, lines = head.split(b" ", 2)[1], head.split(b"\r\n")[1:]
+    headers = dict(line.split(b": ", 1) for line in lines if b": " in line)
+    if b"content-length" in headers:
+        await reader.readexactly(int(headers[b"content-length"]))
+    elif headers.get(b"transfer-encoding") == b"chunked":
+        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+            await reader.readexactly(size + 2)
+        await reader.readuntil(b"\r\n")
+    return status, headers.get(b"connection") != b"close"
+
+
+async def asked(  # noqa: PLR0913 - the keys of a line
+    *, host: str, port: int, path: str, file: str, kind: str, connections: int, seconds: float
+) -> dict[str, Any]:
+    """Asks one server."""
+    body = await asyncio.to_thread(Path(file).read_bytes)
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: {kind}\r\n"
+    head += f"Content-Length: {len(body)}\r\nAccept: */*\r\n\r\n"
+    begin = time.perf_counter()
+    load = Load(host, port, head.encode() + body, begin + seconds)
+    await asyncio.gather(*(load.client() for _ in range(connections)))
+    whole = time.perf_counter() - begin
+    return {"answered": len(load.taken), "seconds": whole, "ms": load.taken, "failed": load.failed}
 
 
 if __name__ == "__main__":
-    url, file, kind, connections, seconds = sys.argv[1:]
-    asyncio.run(main(url, Path(file).read_bytes(), kind, int(connections), float(seconds)))
+    for words in sys.stdin:
+        print(json.dumps(asyncio.run(asked(**json.loads(words)))), flush=True)

@@ -1,70 +1,22 @@
-"""The service as people write it themselves: a framework, eager PyTorch in float32, and Pillow.
+"""The service as people write it themselves, by frameworks of Python; one file for each of others.
 
 python bench/_serve_peers.py NAME BUNDLE PORT
 """
 
 # No `from __future__ import annotations`: FastAPI reads them where they are written.
-import io
-import json
+import base64
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
+from _serve_eager import OURS, Eager, Given, computing, here
 
-SIZE, RESIZE = 224, 256
-
-
-class Eager:
-    """ResNet-18 in PyTorch, on the image as torchvision prepares it."""
-
-    def __init__(self) -> None:
-        import torch
-
-        from trainers._torch.vision import torchvision
-
-        self.torch = torch
-        self.network = torchvision.models.resnet18(num_classes=10).eval()
-        t = torchvision.transforms
-        steps = [t.Resize(RESIZE), t.CenterCrop(SIZE), t.ToTensor()]
-        self.prepare = t.Compose([*steps, t.Normalize([0.5] * 3, [0.25] * 3)])
-
-    def image(self, content: bytes) -> dict[str, Any]:
-        """Answers the bytes of an image."""
-        from PIL import Image
-
-        picture = self.prepare(Image.open(io.BytesIO(content)).convert("RGB"))
-        return self.answer(picture[None])
-
-    def tensor(self, content: bytes) -> dict[str, Any]:
-        """Answers pixels that the client sent as JSON, as the script of the origin does."""
-        data = np.array(json.loads(content)["data"], np.float32)
-        return self.answer(self.torch.from_numpy(data))
-
-    def answer(self, batch: Any) -> dict[str, Any]:
-        """Label and probability."""
-        with self.torch.no_grad():
-            p = self.network(batch).softmax(dim=1)[0]
-        best = int(p.argmax())
-        return {"label": str(best), "probability": float(p[best])}
+Answer = Callable[[bytes], dict[str, Any]]
+TOGETHER, WAITING = 16, 0.005  # images of a batch in LitServe, and seconds that it waits for them
 
 
-def bundled(folder: Path) -> Callable[[bytes], dict[str, Any]]:
-    """Our engine and preprocessing, for a peer that is given both."""
-    from mlops_spec import bundle
-
-    model = bundle.load(folder)
-
-    def answer(content: bytes) -> dict[str, Any]:
-        (p,) = model.probabilities([content])
-        best = int(p.argmax())
-        return {"label": model.card.labels[best], "probability": float(p[best])}
-
-    return answer
-
-
-def fastapi(answer: Callable[[bytes], dict[str, Any]], port: int) -> None:
+def fastapi(answer: Answer, port: int) -> None:
     """FastAPI on uvicorn; a plain function, so that it runs in its pool of threads."""
     import uvicorn
     from fastapi import Body, FastAPI
@@ -78,7 +30,7 @@ def fastapi(answer: Callable[[bytes], dict[str, Any]], port: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
 
 
-def flask_app(answer: Callable[[bytes], dict[str, Any]]) -> Any:
+def flask_app(answer: Answer) -> Any:
     """A Flask application."""
     import flask
 
@@ -91,26 +43,60 @@ def flask_app(answer: Callable[[bytes], dict[str, Any]]) -> Any:
     return app
 
 
-def waitress(answer: Callable[[bytes], dict[str, Any]], port: int) -> None:
+def wsgi() -> Any:
+    """It for gunicorn: two workers with two threads, each computing with one of PyTorch's."""
+    return flask_app(here().image)
+
+
+def waitress(answer: Answer, port: int) -> None:
     """Flask on waitress, with its four threads."""
     import waitress as server
 
     server.serve(flask_app(answer), host="127.0.0.1", port=port)
 
 
+def litserve(does: Eager | Given, port: int) -> None:
+    """LitServe with batches; images come as base64 in JSON, as its documentation has it."""
+    import litserve as ls
+
+    class Api(ls.LitAPI):  # type: ignore[misc]
+        def setup(self, device: str) -> None:
+            del device
+
+        def decode_request(self, request: dict[str, str]) -> Any:
+            return does.picture(base64.b64decode(request["image"]))
+
+        def batch(self, inputs: list[Any]) -> Any:
+            return inputs
+
+        def predict(self, x: list[Any]) -> list[dict[str, Any]]:
+            return does.answers(x)
+
+        def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return output
+
+        def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
+            return output
+
+    api = Api(max_batch_size=TOGETHER, batch_timeout=WAITING, api_path="/score")
+    server = ls.LitServer(api, accelerator="cpu")
+    server.run(host="127.0.0.1", port=port, generate_client_file=False, log_level="error")
+
+
 def main() -> None:
     """Serves one peer."""
     name, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    if name == "fastapi":
-        fastapi(Eager().image, port)
-    elif name == "fastapi with our engine":
-        fastapi(bundled(folder), port)
-    elif name == "waitress":
-        waitress(Eager().image, port)
-    elif name == "waitress with our engine":
-        waitress(bundled(folder), port)
-    elif name == "pixels as JSON":
-        waitress(Eager().tensor, port)
+    framework = name.partition(OURS)[0]
+    does = computing(name, folder)
+    if framework == "FastAPI":
+        fastapi(does.image, port)
+    elif framework == "LitServe":
+        litserve(does, port)
+    elif framework == "waitress":
+        waitress(does.image, port)
+    elif framework == "waitress, pixels as JSON":
+        assert isinstance(does, Eager)
+        waitress(does.tensor, port)
 
 
 if __name__ == "__main__":

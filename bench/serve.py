@@ -1,201 +1,188 @@
 """The scoring service against services as people write them: ResNet-18 at 224 from a JPEG file.
 
-python bench/serve.py [ROUNDS]
+python bench/serve.py          # peers in the project's own environment, 1 and 16 connections
+python bench/serve.py --all    # also those of `make bench-peers`, and 4 and 32 connections
 """
 
 from __future__ import annotations
 
-import http.client
-import io
-import json
-import signal
-import socket
+import argparse
+import contextlib
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from dataclasses import dataclass
-from http import HTTPStatus
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import yaml
-from _common import ROOT, report, rounded
+from _common import report, rounded
+from _serve_cast import ENVIRONMENTS, HERE_TOO, ORIGIN, Stage, ours, peer, precisions, requests
+from _serve_eager import OURS, Given
+from _serve_sides import Loader, Measured, Side
 from evaluate import model, photographs
-from PIL import Image
 
-from mlops_spec import bundle
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-HERE = Path(__file__).resolve().parent
-CONNECTIONS = (1, 4, 16, 32)
-SECONDS, ROUNDS, AT = 1.5, 3, 16
-PEERS = ("fastapi", "waitress")
-GIVEN = ("fastapi with our engine", "waitress with our engine")
-ORIGIN = "pixels as JSON"
-TARGETS = {"ours / best peer": 1.9, "ours / best peer with our engine": 1.0}
-ONE, TAIL, READY, MEMORY = 1.6, 2.0, 2.0, 400.0
+    from deployers.scoring.engines import Precision
+
+FEW, MANY, AT = (1, 16), (1, 4, 16, 32), 16
+SECONDS, WARM, TURNS, RUNS = 0.7, 0.3, 3, 15
+BEST = {"fp32": 1.9, "bf16": 3.3, "int8": 5.5}  # times the best peer
+GIVEN, OLD, BODY = 1.0, 10.0, 40.0  # times the best with our engine, pixels as JSON, their bytes
+ONE, TAIL, READY, MEMORY = 1.6, 2.0, 2.0, 400.0  # at most
 
 
 @dataclass
-class Side:
-    """A server that runs while others take their turns."""
+class Taken:
+    """What was measured in each turn, by side and connections."""
 
-    name: str
-    process: subprocess.Popen[bytes]
-    url: str
-    body: Path
-    kind: str
-    ready: float
+    loads: dict[tuple[str, int], list[Measured]] = field(default_factory=dict)
+    alone: dict[str, list[float]] = field(default_factory=dict)  # ms of the bare engine, by side
 
-    def load(self, connections: int, seconds: float) -> dict[str, float]:
-        """Asks for a while."""
-        words = [self.url, str(self.body), self.kind, str(connections), str(seconds)]
-        command = [sys.executable, str(HERE / "_serve_load.py"), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found: dict[str, float] = json.loads(done.stdout)
-        if found["failed"]:
-            sys.exit(f"{self.name}: {found['failed']} requests failed")
-        return found
+    def rps(self, name: str, connections: int = AT) -> float:
+        """Requests a second, the median."""
+        return statistics.median(each.rps for each in self.loads[name, connections])
 
-    def memory(self) -> float:
-        """MB in memory."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text("utf-8").splitlines()
-        return int(next(x for x in lines if x.startswith("VmRSS")).split()[1]) / 1024
+    def ratio(self, one: str, other: str) -> float:
+        """How many times as many requests one answers as another, the median of the turns."""
+        pairs = zip(self.loads[one, AT], self.loads[other, AT], strict=True)
+        return statistics.median(a.rps / b.rps for a, b in pairs)
 
+    def over_alone(self, name: str) -> float:
+        """Milliseconds of one connection against the engine's alone, the median of the turns."""
+        pairs = zip(self.loads[name, 1], self.alone[name], strict=True)
+        return statistics.median(statistics.median(a.ms) / b for a, b in pairs)
 
-def free_port() -> int:
-    """A port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    def cuts(self, name: str, connections: int) -> dict[str, float]:
+        """Percentiles of milliseconds."""
+        every = [ms for each in self.loads[name, connections] for ms in each.ms]
+        cuts = statistics.quantiles(every, n=100)
+        return {"p50": cuts[49], "p99": cuts[98]}
 
 
-def answers(port: int, body: Path, kind: str) -> bool:
-    """Whether a server answers a request."""
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        line.request("POST", "/score", body.read_bytes(), {"Content-Type": kind})
-        return line.getresponse().status == HTTPStatus.OK
-    except OSError:
-        return False
-    finally:
-        line.close()
+def cast(stage: Stage, some: list[Precision], everyone: bool) -> Iterator[Side]:  # noqa: FBT001
+    """All servers, each once it answers."""
+    bodies = requests(stage.folder)
+    for precision in some:
+        yield ours(precision, stage, bodies[""])
+    given = [f"{HERE_TOO[0]}{OURS}{precision}" for precision in some]
+    given += [f"{HERE_TOO[1]}{OURS}fp32"]
+    others = [*ENVIRONMENTS, *(f"LitServe{OURS}{precision}" for precision in some)]
+    for name in [*HERE_TOO, *given, *(others if everyone else [])]:
+        side = peer(name, stage, bodies.get(name.partition(OURS)[0], bodies[""]))
+        if side:
+            yield side
 
 
-def started(name: str, words: list[str], port: int, body: Path, kind: str) -> Side:
-    """Starts a server and waits until it takes connections, and answers."""
-    begin = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL)
-    side = Side(name, process, f"http://127.0.0.1:{port}/score", body, kind, 0.0)
-    while process.poll() is None and not answers(port, body, kind):
-        time.sleep(0.02)
-    side.ready = time.perf_counter() - begin
-    return side
+def bare(stage: Stage, precision: Precision) -> Callable[[], float]:
+    """Median milliseconds of the engine alone on one decoded image, whenever it is called."""
+    given = Given(stage.bundle, precision)
+    one = given.picture((stage.folder / "photo.jpg").read_bytes())[None]
+
+    def run() -> float:
+        taken = []
+        for _ in range(RUNS):
+            begin = time.perf_counter()
+            given.engine.logits(np.array(one))
+            taken.append(time.perf_counter() - begin)
+        return statistics.median(taken[RUNS // 5 :]) * 1000
+
+    return run
 
 
-def sides(folder: Path, bundle_dir: Path) -> list[Side]:
-    """Ours and the peers."""
-    jpeg, pixels = folder / "photo.jpg", folder / "pixels.json"
-    chance = np.random.default_rng(0)
-    coarse = Image.fromarray(chance.integers(0, 255, (15, 20, 3)).astype(np.uint8))
-    buffer = io.BytesIO()
-    coarse.resize((500, 375), Image.Resampling.BICUBIC).save(buffer, "JPEG")
-    jpeg.write_bytes(buffer.getvalue())
-    array = chance.normal(size=(1, 3, 224, 224)).astype(np.float32)
-    pixels.write_text(json.dumps({"data": array.tolist()}), "utf-8")
-    settings = folder / "settings.json"
-    local = yaml.safe_load((ROOT / "conf" / "target" / "local.yaml").read_text("utf-8"))
-    settings.write_text(json.dumps(local["serving"]), "utf-8")
-    port = free_port()
-    words = ["-m", "deployers.scoring", "--bundle", str(bundle_dir), "--settings", str(settings)]
-    words += ["--host", "127.0.0.1", "--port", str(port)]
-    found = [started("ours", words, port, jpeg, "image/jpeg")]
-    for name in (*PEERS, *GIVEN, ORIGIN):
-        port = free_port()
-        words = [str(HERE / "_serve_peers.py"), name, str(bundle_dir), str(port)]
-        body, kind = (pixels, "application/json") if name == ORIGIN else (jpeg, "image/jpeg")
-        found.append(started(name, words, port, body, kind))
+def measured(
+    sides: list[Side], alone: dict[str, Callable[[], float]], asked: tuple[tuple[int, ...], int]
+) -> Taken:
+    """Asks all sides in turns, at each number of connections; the first turn is to get warm."""
+    found, (many, turns) = Taken(), asked
+    with Loader() as loader:
+        for turn in range(turns + 1):
+            for connections in many:
+                for side in sides[:: -1 if turn % 2 else 1]:
+                    load = loader.load(side, connections, SECONDS if turn else WARM)
+                    if not turn:
+                        continue
+                    found.loads.setdefault((side.name, connections), []).append(load)
+                    if connections == 1 and side.name in alone:
+                        found.alone.setdefault(side.name, []).append(alone[side.name]())
     return found
 
 
-def bare(bundle_dir: Path, photo: Path) -> float:
-    """Milliseconds of the engine alone on one decoded image, the median."""
-    one = bundle.load(bundle_dir)
-    batch = bundle.pixels(photo, one.card.preprocessing)[None]
-    taken = []
-    for _ in range(60):
-        begin = time.perf_counter()
-        one.answer(batch)
-        taken.append(time.perf_counter() - begin)
-    return statistics.median(taken[10:]) * 1000
+def judged(found: Taken, sides: list[Side], stage: Stage) -> dict[str, dict[str, object]]:
+    """Each target with what came of it."""
+    targets: dict[str, dict[str, object]] = {}
 
+    def least(what: str, value: float, bound: float) -> None:
+        said = {"is": round(value, 3), "target": f">= {bound:g}", "met": value >= bound}
+        targets[what] = said
 
-def measured(servers: list[Side], rounds: int) -> dict[str, dict[int, dict[str, float]]]:
-    """Median numbers of each side at each number of connections, taken in turns."""
-    taken: dict[tuple[str, int], list[dict[str, float]]] = {}
-    for turn in range(rounds):
-        for connections in CONNECTIONS:
-            for side in servers:
-                found = side.load(connections, SECONDS)
-                if turn or rounds == 1:  # the first one is to warm up
-                    taken.setdefault((side.name, connections), []).append(found)
-    return {
-        side.name: {
-            n: {
-                what: statistics.median(each[what] for each in taken[side.name, n])
-                for what in ("rps", "p50", "p99")
-            }
-            for n in CONNECTIONS
-        }
-        for side in servers
-    }
+    def most(what: str, value: float, bound: float) -> None:
+        said = {"is": round(value, 3), "target": f"<= {bound:g}", "met": value <= bound}
+        targets[what] = said
+
+    names = [side.name for side in sides]
+    eager = [n for n in names if not n.startswith("ours") and OURS not in n and ORIGIN not in n]
+    best = max(eager, key=found.rps)
+    old = max((name for name in names if ORIGIN in name), key=found.rps)
+    for side in sides:
+        _, mine, precision = side.name.partition("ours ")
+        if not mine:
+            continue
+        given = max((n for n in names if n.endswith(f"{OURS}{precision}")), key=found.rps)
+        least(f"{side.name} / {best}", found.ratio(side.name, best), BEST[precision])
+        least(f"{side.name} / {given}", found.ratio(side.name, given), GIVEN)
+        if precision == "bf16":
+            least(f"{side.name} / {old}", found.ratio(side.name, old), OLD)
+        most(f"{side.name}, 1 connection: p50 / engine alone", found.over_alone(side.name), ONE)
+        cuts = found.cuts(side.name, AT)
+        most(f"{side.name}, {AT} connections: p99 / p50", cuts["p99"] / cuts["p50"], TAIL)
+        most(f"{side.name}: ready, s", side.ready, READY)
+        most(f"{side.name}: memory, MB", side.memory(), MEMORY)
+    sizes = [(stage.folder / name).stat().st_size for name in ("pixels.json", "photo.jpg")]
+    least("bytes of pixels as JSON / of JPEG", sizes[0] / sizes[1], BODY)
+    return targets
 
 
 def main() -> None:
     """Measures all of them."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    with tempfile.TemporaryDirectory() as name:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("turns", type=int, nargs="?", default=TURNS)
+    parser.add_argument("--all", action="store_true", help="all peers, and all connections")
+    args = parser.parse_args()
+    many = MANY if args.all else FEW
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as ends:
         folder = Path(name)
-        bundle_dir = model(folder / "bundle", photographs(folder / "data", 10, 10))
-        servers = sides(folder, bundle_dir)
-        try:
-            found = measured(servers, rounds)
-            alone = bare(bundle_dir, folder / "photo.jpg")
-            memory = {side.name: side.memory() for side in servers}
-        finally:
-            for side in servers:
-                side.process.send_signal(signal.SIGTERM)
-                side.process.wait()
-        sizes = {name: (folder / name).stat().st_size for name in ("photo.jpg", "pixels.json")}
-    rps = {name: each[AT]["rps"] for name, each in found.items()}
-    ratios = {
-        "ours / best peer": rps["ours"] / max(rps[name] for name in PEERS),
-        "ours / best peer with our engine": rps["ours"] / max(rps[name] for name in GIVEN),
-        "ours / pixels as JSON": rps["ours"] / rps[ORIGIN],
-        "one connection, p50 / engine alone": found["ours"][1]["p50"] / alone,
-        "p99 / p50 at 16": found["ours"][AT]["p99"] / found["ours"][AT]["p50"],
-    }
-    met = all(ratios[name] >= least for name, least in TARGETS.items())
-    met &= ratios["one connection, p50 / engine alone"] <= ONE
-    met &= ratios["p99 / p50 at 16"] <= TAIL
-    met &= servers[0].ready < READY
-    met &= memory["ours"] < MEMORY
+        data = photographs(folder / "data", 10, 10)
+        stage = Stage(folder, model(folder / "bundle", data), {})
+        if not args.all:
+            stage.left_out.update(dict.fromkeys(ENVIRONMENTS, "--all measures it"))
+        some, sides = precisions(stage, data), []
+        for side in cast(stage, some, args.all):
+            ends.callback(side.stop)
+            sides.append(side)
+        alone = {f"ours {each}": bare(stage, each) for each in some}
+        found = measured(sides, alone, (many, args.turns))
+        targets = judged(found, sides, stage)
+        memory = {side.name: side.memory() for side in sides}
     report(
         {
-            "n": rounds,
+            "n": args.turns,
+            "left out": stage.left_out,
             "requests a second": {
-                name: {n: round(each["rps"], 1) for n, each in by.items()}
-                for name, by in found.items()
+                side.name: {n: round(found.rps(side.name, n), 1) for n in many} for side in sides
             },
-            "ms": {n: rounded(each) for n, each in found["ours"].items()},
-            "engine alone, ms": round(alone, 2),
-            "ready, s": rounded({side.name: side.ready for side in servers}),
+            "ms": {
+                side.name: {n: rounded(found.cuts(side.name, n)) for n in many} for side in sides
+            },
+            "engine alone, ms": rounded(
+                {name: statistics.median(each) for name, each in found.alone.items()}
+            ),
+            "ready, s": rounded({side.name: side.ready for side in sides}),
             "memory, MB": rounded(memory),
-            "bytes": sizes,
-            "ratios": rounded(ratios),
-            "target": f"{TARGETS}, p50 <= {ONE} x the engine, p99 <= {TAIL} x p50,"
-            f" ready < {READY} s, memory < {MEMORY} MB",
-            "met": met,
+            "targets": targets,
+            "met": all(each["met"] for each in targets.values()),
         }
     )
 

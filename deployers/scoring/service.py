@@ -47,9 +47,11 @@ class Service:
             await self._batcher.logits(self.served.blank(images))
 
     async def _images_of(self, content_type: str, body: bytes) -> list[bytes] | np.ndarray:
-        """The images of a request; what is written as text takes a while to read."""
+        """The images of a request; a text is read beside what others wait for."""
         how = self.served.card.preprocessing
         asked = (content_type, body, self.how.max_images, how)
+        if not wire.takes_reading(content_type):
+            return wire.images_of(*asked)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._decoding, wire.images_of, *asked)
 

@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     from mlops_spec.card import Card, Preprocessing
 
 _KEYS = ("image", "images", "data")
+_FORM, _JSON = "multipart/form-data", "application/json"
+
+
+def takes_reading(content_type: str) -> bool:
+    """Whether the images of a request must be read out of a text, which takes a while."""
+    return _kind(content_type) in {_FORM, _JSON}
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def images_of(
@@ -45,10 +55,10 @@ def images_of(
     """
     if not body:
         raise bad("an empty request: send an image")
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    kind = _kind(content_type)
+    if kind == _FORM:
         found: list[bytes] | np.ndarray = _parts(content_type, body, most)
-    elif kind == "application/json":
+    elif kind == _JSON:
         found = _of_json(body, most, how)
     else:
         found = [body]

@@ -39,13 +39,13 @@ class Served(nn.Module):
         self.network = network
         self.mean: torch.Tensor
         self.std: torch.Tensor
-        self.register_buffer("mean", torch.tensor(how.mean))
-        self.register_buffer("std", torch.tensor(how.std))
+        self.register_buffer("mean", torch.tensor(how.mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(how.std).view(-1, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes) of uint8 pictures (N, H, W, C)."""
-        normalised = (images.float() / 255.0 - self.mean) / self.std
-        logits: torch.Tensor = self.network(normalised.permute(0, 3, 1, 2))
+        planes = images.permute(0, 3, 1, 2).float()
+        logits: torch.Tensor = self.network((planes / 255.0 - self.mean) / self.std)
         return logits
 
 
