@@ -100,6 +100,8 @@ def _moved(name: str, before: object, after: object, origins: Origins) -> str:
     """A value that is another one, under its name in the spec."""
     ends = [key for key in origins if f".{key}".endswith(f".{name}")]
     key = ends[0] if len(ends) == 1 else name  # a part of a section, such as `serving.precision`
+    if _ABSENT in (before, after) and isinstance(before if after == _ABSENT else after, dict):
+        return f"{key} counts {'no more' if after == _ABSENT else 'now'}"
     where = where_is(origins, key)
     told = f"{key} {_text(before)} -> {_text(after)}"
     return told + (f", {where}" if where else "")
