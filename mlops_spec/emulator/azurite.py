@@ -1,4 +1,4 @@
-"""Blob storage is Azurite, Microsoft's own emulator: installed by npm on first use, then a child."""
+"""Blob storage is Azurite, Microsoft's own emulator: installed by npm on first use, then run."""
 
 from __future__ import annotations
 
@@ -72,9 +72,7 @@ async def start(program: Path, folder: Path, accounts: Mapping[str, str]) -> Azu
     Raises:
         StateError: It ended, or did not start in time.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    leash = folder / "leash.js"
-    leash.write_text(_LEASH, "utf-8")
+    leash = _leash(folder)
     known = ";".join(f"{name}:{key}" for name, key in accounts.items())
     words = ["-r", str(leash.resolve()), str(program), "--blobHost", "127.0.0.1", "--blobPort", "0"]
     words += ["--location", str(folder / "data"), "--skipApiVersionCheck", "--disableTelemetry"]
@@ -100,9 +98,16 @@ async def start(program: Path, folder: Path, accounts: Mapping[str, str]) -> Azu
     return azurite
 
 
+def _leash(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "leash.js"
+    path.write_text(_LEASH, "utf-8")
+    return path
+
+
 async def _port(process: asyncio.subprocess.Process, log: Path) -> int:
     while process.returncode is None:
-        if match := _LISTENS.search(log.read_bytes()):
+        if match := _LISTENS.search(await asyncio.to_thread(log.read_bytes)):
             return int(match[1])
         await asyncio.sleep(0.05)
     raise EOFError

@@ -1,4 +1,4 @@
-"""What the emulator itself does with blobs: fetching a job's inputs, keeping its outputs and logs."""
+"""What the emulator itself does with blobs: fetching inputs of jobs, keeping outputs and logs."""
 
 from __future__ import annotations
 
@@ -112,7 +112,6 @@ class Blobs:
 
     async def fetch_folder(self, container: str, prefix: str, folder: Path) -> int:
         """Writes the blobs under a prefix into a folder; says how many there were."""
-        folder.mkdir(parents=True, exist_ok=True)
         start = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
         names = await self.names(container, start)
         for name in names:

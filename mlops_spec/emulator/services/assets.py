@@ -77,12 +77,16 @@ async def delete_version(kind: str, world: World, call: Call) -> Reply:
 
 
 async def list_versions(kind: str, world: World, call: Call) -> Reply:
-    """Versions of a name, newest first."""
+    """Versions of a name, newest first; code that is asked for by its hash may have any name."""
     workspace = workspaces.existing(world.store, call)
     name = call.found["name"]
-    prefix = f"{workspace.key}/{kind}/{name}/"
-    found = [(v, d) for v, d in world.store.under(prefix) if _is_wanted(d["properties"], call)]
-    resources = [_version(kind, world, workspace, name, version) for version, _ in reversed(found)]
+    prefix = f"{workspace.key}/{kind}/" + ("" if "hash" in call.query else f"{name}/")
+    found = [
+        [name, *key.split("/")][-2:]
+        for key, document in world.store.under(prefix)
+        if _is_wanted(document["properties"], call)
+    ]
+    resources = [_version(kind, world, workspace, *names) for names in reversed(found)]
     return Reply(body=page(call, resources))
 
 
