@@ -22,7 +22,10 @@ _LISTENS = re.compile(rb"listens on http://127\.0\.0\.1:(\d+)")
 _START_SECONDS = 60
 _STOP_SECONDS = 10
 # Ends with whoever started it, also when that was killed: its standard input ends then
-_LEASH = "process.stdin.on('end', () => process.kill(process.pid, 'SIGTERM')).resume()"
+_LEASH = """
+process.stdin.on('end', () => process.kill(process.pid, 'SIGTERM')).resume();
+process.stdin.unref?.(); // no reason to go on when all else is done
+"""
 
 
 def install(folder: Path) -> Path:
