@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +29,7 @@ def needed():
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             pytest.skip(f"LOUD: {tool} is absent: the emulator was not tried")
-    try:
-        import azure.ai.ml  # noqa: F401
-    except ImportError:
+    if not Path(sysconfig.get_path("purelib"), "azure", "ai", "ml").is_dir():
         pytest.skip("LOUD: azure-ai-ml is not installed: pip install 'mlops_spec[azure]'")
 
 
@@ -65,15 +64,17 @@ class Emulator:
 def start(state, *words):
     """Starts one, and waits until it can be asked."""
     known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    process = subprocess.Popen(
-        [*COMMAND, "--state", str(state), "--azurite", str(AZURITE), "--record", *words],
-        env={**known, "MADE_UP_TOKEN": "secret-of-the-emulator"},
-        stdout=subprocess.DEVNULL,
-        stderr=(state.parent / f"{state.name}.log").open("ab"),
-    )
+    log = state.parent / f"{state.name}.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "--state", str(state), "--azurite", str(AZURITE), "--record", *words],
+            env={**known, "MADE_UP_TOKEN": "secret-of-the-emulator"},
+            stdout=output,
+            stderr=output,
+        )
     until = time.monotonic() + SECONDS * 2  # npm installs, the first time
     while not (state / "emulator.json").exists():
-        assert process.poll() is None, (state.parent / f"{state.name}.log").read_text("utf-8")
+        assert process.poll() is None, log.read_text("utf-8")
         assert time.monotonic() < until
         time.sleep(0.05)
     return Emulator(process, state)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+from mlops_spec import files
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,9 +23,8 @@ def load(folder: Path) -> trustme.CA:
     certificate, key = folder / FILE, folder / _KEY
     if not (certificate.exists() and key.exists()):
         made = trustme.CA(organization_name="mlops_spec emulator")
-        key.touch(mode=0o600)
-        made.private_key_pem.write_to_path(key)
-        made.cert_pem.write_to_path(certificate)
+        files.write_bytes(key, made.private_key_pem.bytes(), mode=0o600)
+        files.write_bytes(certificate, made.cert_pem.bytes())
     return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
 
 

@@ -181,7 +181,7 @@ def _environment(job: Job) -> dict[str, str]:
     workspace = job.workspace
     own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own.get('PATH', os.defpath)}"
     told = {
-        "AZUREML_RUN_ID": job.name,
+        process.RUN_ID: job.name,
         "AZUREML_ROOT_RUN_ID": job.run["parent"] or job.name,
         "AZUREML_EXPERIMENT_NAME": job.properties.get("experimentName") or "Default",
         "AZUREML_ARM_SUBSCRIPTION": workspace.subscription,

@@ -61,6 +61,8 @@ class Front:
             return self._world.faults.answer(call) or await self._answer(call)
         except ServiceError as error:
             return error.reply()
+        except faults.DroppedError:
+            raise
         except Exception as error:  # noqa: BLE001 - a bug here must not look like Azure's
             _log.exception("%s %s", call.method, call.url)
             return ServiceError(500, "EmulatorError", f"{type(error).__name__}: {error}").reply()

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+RUN_ID = "AZUREML_RUN_ID"
+PID = "pid"  # beside the log, for the next emulator if this one is killed
 _GRACE = 5  # seconds to leave a checkpoint
 
 
@@ -42,6 +44,7 @@ async def run(
             stderr=output,
             start_new_session=True,
         )
+    (log.parent / PID).write_text(str(process.pid), "utf-8")
     try:
         async with asyncio.timeout(seconds):
             return await process.wait()
@@ -61,6 +64,19 @@ async def _ask(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_GRACE):
             await process.wait()
+
+
+def end_left_ones(folder: Path) -> None:
+    """Ends what an emulator that was killed has left running, where the system can tell.
+
+    Args:
+        folder: Of the jobs: a folder for each, with its name, in one for each workspace.
+    """
+    for path in folder.glob(f"*/*/{PID}"):
+        number, name = int(path.read_text("utf-8") or 0), path.parent.name
+        with contextlib.suppress(OSError):
+            if f"{RUN_ID}={name}".encode() in Path(f"/proc/{number}/environ").read_bytes():
+                os.killpg(number, signal.SIGKILL)
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

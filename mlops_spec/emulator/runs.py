@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from typing import TYPE_CHECKING
 
-from mlops_spec.emulator import commands, jobs, pipelines, sweeps
+from mlops_spec.emulator import commands, jobs, pipelines, process, sweeps
 from mlops_spec.emulator.bench import Bench
 from mlops_spec.emulator.routing import ServiceError
 from mlops_spec.errors import MlopsError
@@ -87,6 +88,8 @@ class Runner:
 
     def _give_up_left_ones(self) -> None:
         """Jobs of an emulator that was killed: nobody runs them any more."""
+        process.end_left_ones(self._bench.folder)
+        shutil.rmtree(self._bench.folder, ignore_errors=True)
         store = self._bench.store
         for key, document in store.under(""):
             if "/jobs/" in key and document["run"]["status"] not in jobs.FINAL:

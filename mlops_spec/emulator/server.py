@@ -72,10 +72,8 @@ def _secrets(state: Path) -> dict[str, Any]:
     """The secrets of a state folder, made on first use: tokens and signatures stay valid."""
     path = state / "secrets.json"
     if not path.exists():
-        path.touch(mode=0o600)
-        key = sas.new_key()
-        files.write_json(path, {"client": identity.new_secret(), "storage": key})
-        path.chmod(0o600)
+        made = {"client": identity.new_secret(), "storage": sas.new_key()}
+        files.write_json(path, made, mode=0o600)
     return files.read_json(path)
 
 
@@ -171,4 +169,4 @@ def _announce(wanted: Settings, world: World, port: int, control: int) -> None:
         "control": f"http://127.0.0.1:{control}/faults",
         "environment": settings.environment(wanted.state, port, world.identity.secret),
     }
-    files.write_json(wanted.state / settings.FILE, document)
+    files.write_json(wanted.state / settings.FILE, document, mode=0o600)
