@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import azure_descriptions
 import pytest
 
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
@@ -93,6 +94,9 @@ def running(state, *words):
     finally:
         if found.process.poll() is None:
             found.stop()
+    if azure_descriptions.ROOT.is_dir():
+        wrong = {what for line in exchanges(state) for what in azure_descriptions.problems(line)}
+        assert sorted(wrong) == []
 
 
 def client(workspace=NAME):

@@ -33,6 +33,8 @@ class Recorder:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        if path is not None:
+            path.touch()
 
     def write(self, call: Call, reply: Reply) -> None:
         """Adds an exchange."""

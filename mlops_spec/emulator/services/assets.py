@@ -47,6 +47,8 @@ async def put_version(kind: str, world: World, call: Call) -> Reply:
     for field in ("dataUri", "modelUri"):
         if field in properties:
             properties |= _resolved(world, workspace, field, properties[field])
+    if properties.get("properties"):
+        properties["properties"] = {n: str(v) for n, v in properties["properties"].items()}
     key = versions.key(workspace, kind, name, version)
     known = world.store.get(key)
     for field in _CONTENT[kind] if known else ():
@@ -166,9 +168,14 @@ def _version(
             "properties": {},
             **_DEFAULTS.get(kind, {}),
             **document["properties"],
-            "provisioningState": "Succeeded",
+            **_state(kind),
         },
     }
+
+
+def _state(kind: str) -> dict[str, str]:
+    """All kinds but one say that they have been made."""
+    return {} if kind == "data" else {"provisioningState": "Succeeded"}
 
 
 def _named(kind: str, world: World, workspace: Workspace, name: str) -> dict[str, Any]:
@@ -178,8 +185,12 @@ def _named(kind: str, world: World, workspace: Workspace, name: str) -> dict[str
     found: dict[str, Any] = {
         "latestVersion": document.get("latest"),
         "nextVersion": versions.following(world.store, workspace, kind, name),
-        "provisioningState": "Succeeded",
+        **_state(kind),
     }
+    if kind == "data":
+        latest = f"{workspace.key}/{kind}/{name}/{document.get('latest')}"
+        known = world.store.get(latest) or {"properties": {}}
+        found["dataType"] = known["properties"].get("dataType", "uri_folder")
     shown: dict[str, Any] = {"isArchived": False, "description": None, "tags": {}}
     return {
         "id": f"{workspace.id}/{kind}/{name}",

@@ -38,6 +38,9 @@ async def put(world: World, call: Call) -> Reply:
     if not _NAME.fullmatch(name):
         raise invalid(f"The job name is not valid: {name}")
     _check(world, workspace, properties)
+    if properties.get("objective"):  # answered as it is described, however it was written
+        goal = str(properties["objective"].get("goal", "")).capitalize()
+        properties["objective"] = {**properties["objective"], "goal": goal}
     jobs.create(world.store, workspace, name, properties)
     world.runs.start(job.key)
     return Reply(201, resource(job))
