@@ -8,15 +8,15 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import pytest
+from azure_templates import ROOT, template_errors
 from jsonschema import Draft202012Validator
 
-ROOT = Path(__file__).resolve().parents[2] / "shared" / "azure" / "openapi"
 _COMMON = ROOT / "swagger" / "specification"
 _LEARNING = _COMMON / "machinelearningservices/resource-manager/Microsoft.MachineLearningServices"
-# Versions that clients send and nobody has described here: the nearest one that is
+# Versions that clients send without a description here: the nearest one that has one; what is put
+# is compared with the schemas of templates besides, which there are for every version
 _NEAREST = {
     "2024-10-01-preview": "2024-04-01-preview",
     "2025-01-01-preview": "2024-04-01-preview",
@@ -111,6 +111,9 @@ def _problems(exchange):
     file, described = operation
     for what in _of_request(file, described, exchange["request"]["body"]):
         yield f"request {where}", what
+    if version in _NEAREST and exchange["method"] == "PUT":
+        for what in template_errors(version, path, exchange["request"]["body"]):
+            yield f"request {where}", what
     for what in _of_response(file, described, exchange["status"], exchange["response"]["body"]):
         yield f"response {where}", what
 

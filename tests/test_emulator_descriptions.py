@@ -116,6 +116,19 @@ def test_what_is_required_is_missed():
         assert "'command' is a required property" in problem
 
 
+def test_what_is_put_is_compared_in_its_own_version_too():
+    found = submitted()
+    found["query"]["api-version"] = "2025-01-01-preview"
+    assert azure_descriptions.problems(found) == []
+    # Known to the nearest version that is described, and to this one no more
+    found["request"]["body"]["properties"]["secretsConfiguration"] = {}
+    (problem,) = azure_descriptions.problems(found)
+    assert "arm-schemas 2025-01-01-preview" in problem
+    assert "'secretsConfiguration' was unexpected" in problem
+    found["request"]["body"]["properties"] = {**JOB, "command": 5}
+    assert [what for what in azure_descriptions.problems(found) if "arm-schemas" in what] != []
+
+
 DEVIANT = {
     "version of its hash": exchange(
         "PUT /codes/c/versions/1",
