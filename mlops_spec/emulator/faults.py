@@ -1,14 +1,14 @@
 """Faults on request: what a cloud does to its clients, each for chosen requests and so many times.
 
-throttle          429 with Retry-After                  for a request
-error             5xx (`status`)                        for a request
-conflict          409                                   for a request
-drop              the connection ends, no answer        for a request
-expired_sas       a signature that has run out          for a request whose answer has one
-slow_operation    it takes `seconds` longer             for a request that starts one
-failed_operation  it ends as Failed                     for a request that starts one
-preempt           killed after `seconds`, started again for a job
-fail              it ends as Failed without running     for a job
+throttle          429 with Retry-After of `seconds`         for a request
+error             5xx (`status`)                            for a request
+conflict          409                                       for a request
+drop              the connection ends without an answer     for a request
+expired_sas       the signature has run out                 for a request whose answer has one
+slow_operation    it takes `seconds` longer                 for a request that starts one
+failed_operation  it ends as Failed                         for a request that starts one
+preempt           killed after `seconds` and started again  for a job
+fail              it ends as Failed without running         for a job
 """
 
 from __future__ import annotations
