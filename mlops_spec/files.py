@@ -18,8 +18,14 @@ from mlops_spec.errors import StateError
 SCHEMA_VERSION = 1
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replaces `path` in one move: readers see the old content or the new, never a part of it."""
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replaces `path` in one move: readers see the old content or the new, never a part of it.
+
+    Args:
+        path: What is replaced.
+        content: What it holds then.
+        mode: Who may read it; 0o600 for what is secret.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -28,16 +34,16 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp makes files private; these are ordinary ones
+        temporary.chmod(mode)  # mkstemp makes files private; most of these are ordinary ones
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def write_text(path: Path, content: str) -> None:
+def write_text(path: Path, content: str, mode: int = 0o644) -> None:
     """Replaces a text file (UTF-8) in one move."""
-    write_bytes(path, content.encode())
+    write_bytes(path, content.encode(), mode)
 
 
 def json_text(document: dict[str, Any]) -> str:
@@ -60,9 +66,9 @@ def versioned(document: dict[str, Any]) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **document}
 
 
-def write_json(path: Path, document: dict[str, Any]) -> None:
+def write_json(path: Path, document: dict[str, Any], mode: int = 0o644) -> None:
     """Replaces a JSON document, adding its schema version."""
-    write_text(path, json_text(versioned(document)))
+    write_text(path, json_text(versioned(document)), mode)
 
 
 def read_json(path: Path) -> dict[str, Any]:

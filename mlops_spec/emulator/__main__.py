@@ -1,0 +1,105 @@
+"""The command line: `python -m mlops_spec.emulator [env | fault] --state DIR ...`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.emulator import settings, workspaces
+from mlops_spec.errors import ExitCode, MlopsError, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(words: Sequence[str]) -> int:
+    """Does what a command line asks; its exit code."""
+    arguments = _parser().parse_args(words)
+    try:
+        arguments.does(arguments)
+    except MlopsError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+    return int(ExitCode.DONE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m mlops_spec.emulator", description=__doc__)
+    verbs = parser.add_subparsers(metavar="serve|env|fault")
+    serve = verbs.add_parser("serve", help="run until told to end (also without a verb)")
+    env = verbs.add_parser("env", help="print what sends a process here, as `export` lines")
+    fault = verbs.add_parser("fault", help="ask for faults: a JSON list, or @FILE with one")
+    for verb, does in ((serve, _serve), (env, _env), (fault, _fault)):
+        verb.set_defaults(does=does)
+        verb.add_argument("--state", type=Path, required=True, help="the emulator's folder")
+    serve.add_argument("--port", type=int, default=0, help="of the proxy; 0 for any")
+    names = "SUBSCRIPTION/GROUP/NAME"
+    serve.add_argument("--workspace", action="append", default=[], metavar=names)
+    serve.add_argument("--record", action="store_true", help="write every exchange down")
+    serve.add_argument("--parallel", type=int, default=1, help="jobs at a time")
+    serve.add_argument("--azurite", type=Path, help="where it is installed on first use")
+    fault.add_argument("faults", help='such as [{"kind": "throttle", "on": "PUT *"}]; [] for none')
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from mlops_spec.emulator.server import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    found = tuple(_workspace(text) for text in arguments.workspace)
+    wanted = settings.Settings(
+        arguments.state,
+        arguments.port,
+        found,
+        arguments.record,
+        arguments.parallel,
+        arguments.azurite or arguments.state / "azurite",
+    )
+    asyncio.run(serve(wanted))
+
+
+def _workspace(text: str) -> workspaces.Workspace:
+    found = workspaces.parse(text)
+    if found is None:
+        raise StateError(f"no workspace: {text}", "write SUBSCRIPTION/GROUP/NAME")
+    return found
+
+
+def _env(arguments: argparse.Namespace) -> None:
+    for name, value in settings.read(arguments.state)["environment"].items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+
+
+def _fault(arguments: argparse.Namespace) -> None:
+    from urllib.error import HTTPError
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    text = arguments.faults
+    content = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
+    running = settings.read(arguments.state)
+    secret = running["environment"]["AZURE_CLIENT_SECRET"]
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+    asked = Request(running["control"], content.encode(), headers, method="PUT")  # noqa: S310
+    try:
+        with build_opener(ProxyHandler({})).open(asked) as answer:
+            _say(json.load(answer))
+    except HTTPError as error:
+        problems = json.load(error)["error"]
+        raise StateError(
+            f"these faults were refused: {problems}", "see docs/emulator.md"
+        ) from error
+
+
+def _say(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    sys.exit(main(given if given[:1] and not given[0].startswith("--") else ["serve", *given]))

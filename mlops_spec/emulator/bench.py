@@ -1,0 +1,34 @@
+"""What running a job needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from mlops_spec.emulator.blobs import Blobs
+    from mlops_spec.emulator.faults import Faults
+    from mlops_spec.emulator.jobs import Job
+    from mlops_spec.emulator.store import Store
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where jobs run.
+
+    Attributes:
+        folder: For the files of running jobs.
+        slots: As many as commands may run at a time.
+        child: Runs a job that another one has made, and says how it ended.
+    """
+
+    store: Store
+    blobs: Blobs
+    faults: Faults
+    folder: Path
+    slots: asyncio.Semaphore
+    child: Callable[[Job], Awaitable[str]]

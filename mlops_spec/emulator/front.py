@@ -1,0 +1,165 @@
+"""What the TLS server does with a request: answers it, or hands it to the blob storage."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from aiohttp import ClientConnectionError, web
+from yarl import URL
+
+from mlops_spec.emulator import faults, routing
+from mlops_spec.emulator.routing import Call, Reply, ServiceError
+from mlops_spec.emulator.sas import DOMAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlops_spec.emulator.recorder import Recorder
+    from mlops_spec.emulator.world import World
+
+_MAX_BODY = 16 << 20  # of what is not a blob
+_OF_A_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "host", "expect", "upgrade"}
+_CHUNK = 1 << 16
+_log = logging.getLogger(__name__)
+
+
+class Front:
+    """Answers requests.
+
+    Args:
+        world: What answers share.
+        routes: Who answers what.
+        recorder: Where it is written down.
+    """
+
+    def __init__(self, world: World, routes: Sequence[routing.Route], recorder: Recorder) -> None:
+        self._world, self._routes, self._recorder = world, routes, recorder
+
+    def is_emulated(self, host: str) -> bool:
+        """Whether anything of a host is answered here."""
+        own = self._world.blobs.account.host
+        return host == own or any(routing.is_host(route, host) for route in self._routes)
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answers one request."""
+        call = _call(request)
+        try:
+            if call.host.endswith(f".{DOMAIN}"):
+                return await self._blob(request, call)
+            call = await _with_body(request, call)
+            reply = await self._reply(call)
+        except faults.DroppedError:
+            return self._dropped(request, call)
+        self._recorder.write(call, reply)
+        return _response(reply)
+
+    async def _reply(self, call: Call) -> Reply:
+        try:
+            return self._world.faults.answer(call) or await self._answer(call)
+        except ServiceError as error:
+            return error.reply()
+        except faults.DroppedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug here must not look like Azure's
+            _log.exception("%s %s", call.method, call.url)
+            return ServiceError(500, "EmulatorError", f"{type(error).__name__}: {error}").reply()
+
+    async def _answer(self, call: Call) -> Reply:
+        found = routing.find(self._routes, call.method, call.host, call.path)
+        if found is None:
+            message = f"The emulator has no answer to {call.method} {call.url}."
+            raise ServiceError(404, "NotEmulated", message)
+        route, names = found
+        if not route.public and not self._world.identity.accepts(_bearer(call)):
+            message = "The access token is missing, has run out, or is not the emulator's."
+            raise ServiceError(401, "AuthenticationFailed", message)
+        return await route.handler(self._world, routing.with_names(call, names))
+
+    def _dropped(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        self._recorder.write(call, Reply(0))
+        if request.transport:
+            request.transport.abort()
+        return web.Response()
+
+    async def _blob(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        try:
+            planned = self._world.faults.answer(call)
+        except ServiceError as error:
+            planned = error.reply()
+        if planned:
+            self._recorder.write(call, planned)
+            return _response(planned)
+        return await self._forwarded(request, call)
+
+    async def _forwarded(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        """Hands a request to Azurite, whose answer goes back as it is."""
+        blobs, kept = self._world.blobs, _end_to_end(request.headers)
+        data = request.content if request.body_exists else None
+        url = URL(f"http://127.0.0.1:{blobs.port}{request.raw_path}", encoded=True)
+        asked = {**kept, "Host": call.host}
+        try:
+            async with blobs.session.request(
+                request.method, url, data=data, headers=asked, allow_redirects=False
+            ) as there:
+                headers = _end_to_end(there.headers)
+                self._recorder.write(call, Reply(there.status, None, headers))
+                response = web.StreamResponse(status=there.status, headers=headers)
+                await response.prepare(request)
+                async for chunk in there.content.iter_chunked(_CHUNK):
+                    await response.write(chunk)
+                await response.write_eof()
+                return response
+        except ClientConnectionError:
+            return _response(ServiceError(503, "ServerBusy", "Blob storage is gone.").reply())
+
+
+def _call(request: web.BaseRequest) -> Call:
+    path, _, query = request.raw_path.partition("?")
+    host = request.host.partition(":")[0].lower()
+    return Call(
+        request.method,
+        host,
+        path,
+        {},
+        dict(parse_qsl(query, keep_blank_values=True)),
+        request.headers,
+    )
+
+
+async def _with_body(request: web.BaseRequest, call: Call) -> Call:
+    """Reads JSON or a form."""
+    content = bytearray()
+    async for chunk in request.content.iter_chunked(_CHUNK):
+        content += chunk
+        if len(content) > _MAX_BODY:
+            raise web.HTTPRequestEntityTooLarge(_MAX_BODY, len(content))
+    return routing.with_body(call, _parsed(bytes(content), request.content_type))
+
+
+def _parsed(content: bytes, kind: str) -> Any:
+    if not content:
+        return None
+    if kind == "application/x-www-form-urlencoded":
+        return dict(parse_qsl(content.decode("utf-8", "replace")))
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _bearer(call: Call) -> str:
+    return call.headers.get("Authorization", "")
+
+
+def _end_to_end(headers: Any) -> dict[str, str]:
+    named = {str(name): str(value) for name, value in headers.items()}
+    return {name: value for name, value in named.items() if name.lower() not in _OF_A_CONNECTION}
+
+
+def _response(reply: Reply) -> web.Response:
+    if reply.body is None:
+        return web.Response(status=reply.status, headers=reply.headers)
+    return web.json_response(reply.body, status=reply.status, headers=reply.headers)

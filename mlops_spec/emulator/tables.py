@@ -1,0 +1,18 @@
+"""Every service that is emulated: a new one is a module and a line here."""
+
+from __future__ import annotations
+
+from mlops_spec.emulator import operations
+from mlops_spec.emulator.services import assets, computes, history, jobs, login, workspace
+
+ROUTES = (
+    *login.ROUTES,
+    *workspace.ROUTES,
+    *assets.ROUTES,
+    *computes.ROUTES,
+    *jobs.ROUTES,
+    *history.ROUTES,
+    *operations.ROUTES,
+)
+
+make_workspace = workspace.make
