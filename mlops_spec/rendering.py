@@ -132,8 +132,9 @@ def _snapshot(folder: Path) -> None:
     """The packages that a job runs, the project's own kinds laid over the installed ones."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("mlops_spec", "trainers", "deployers"):
-        data = ("conf", "infra") if name == "mlops_spec" else ()  # a wheel has them inside
-        ignored = shutil.ignore_patterns("__pycache__", ".*", *data)
+        # No job reads them; a wheel has the first two inside
+        unread = ("conf", "infra", "emulator") if name == "mlops_spec" else ()
+        ignored = shutil.ignore_patterns("__pycache__", ".*", *unread)
         for root in reversed(kinds.roots()):
             if (root / name).is_dir():
                 shutil.copytree(root / name, folder / name, ignore=ignored, dirs_exist_ok=True)
