@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import logging
 import shlex
@@ -49,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
+    for library in ("aiohttp", "trustme"):
+        if importlib.util.find_spec(library) is None:
+            cure = "python -m pip install 'mlops_spec[emulator]'"
+            raise StateError(f"the library {library} is not installed", cure)
     from mlops_spec.emulator.server import serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

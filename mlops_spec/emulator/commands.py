@@ -146,7 +146,8 @@ async def _prepared(bench: Bench, job: Job, folder: Path) -> Task:
         await _fetch(bench, job, properties["codeId"], code)
     values, variables = {}, {}
     for name, sent in (properties.get("inputs") or {}).items():
-        values[f"inputs.{name}"] = await _input(bench, job, sent, folder / "inputs" / name)
+        place = blobs.inside(folder / "inputs", name)
+        values[f"inputs.{name}"] = await _input(bench, job, sent, place)
         variables[f"AZURE_ML_INPUT_{name}"] = values[f"inputs.{name}"]
     for name, _ in _outputs(job):
         path = blobs.inside(folder / "outputs", name)

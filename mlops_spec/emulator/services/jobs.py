@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from mlops_spec.emulator.world import World
 
 _NAME = re.compile(r"[A-Za-z0-9][\w-]{0,254}", re.ASCII)
-_KINDS = ("Command", "Sweep", "Pipeline")
+_REQUIRED = {
+    "Command": ("command", "environmentId"),
+    "Sweep": ("trial", "searchSpace", "samplingAlgorithm", "objective"),
+    "Pipeline": ("jobs",),
+}
 # Of a job that was submitted only these can still be changed
 _CHANGEABLE = ("tags", "properties", "displayName", "description", "isArchived")
 
@@ -49,8 +53,11 @@ async def put(world: World, call: Call) -> Reply:
 def _check(world: World, workspace: Workspace, properties: dict[str, Any]) -> None:
     """What the service refuses at once."""
     kind = properties.get("jobType")
-    if kind not in _KINDS:
+    if kind not in _REQUIRED:
         raise ServiceError(400, "NotEmulated", f"The emulator does not run jobs of type {kind}.")
+    for field in _REQUIRED[kind]:
+        if not properties.get(field):
+            raise invalid(f"A job of type {kind} needs {field}.")
     if kind == "Sweep":
         search_space.check(properties)
     for resource_id in _ids(properties):
