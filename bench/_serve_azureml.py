@@ -29,10 +29,9 @@ def _pixels(raw: str) -> dict[str, Any]:
     return _model.tensor(raw)
 
 
-@rawhttp  # type: ignore[untyped-decorator]
 def _jpeg(request: AMLRequest) -> AMLResponse:
     answer = json.dumps(_model.image(request.get_data()))
     return AMLResponse(answer, 200, {"Content-Type": "application/json"})
 
 
-run = _pixels if os.environ["PEER"].endswith("pixels as JSON") else _jpeg
+run = _pixels if os.environ["PEER"].endswith("pixels as JSON") else rawhttp(_jpeg)

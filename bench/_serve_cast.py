@@ -136,8 +136,8 @@ def peer(name: str, stage: Stage, asked: Asked) -> Side | None:
         "BUNDLE": str(stage.bundle),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]),
         "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
+        "HOME": str(stage.folder),  # where some leave what they like
         "BENTOML_DO_NOT_TRACK": "True",
-        "BENTOML_HOME": str(stage.folder / "bentoml"),
         "MLFLOW_TRACKING_URI": (stage.folder / "mlflow").as_uri(),
         **({"OMP_NUM_THREADS": "1"} if framework == "gunicorn" else {}),
     }
@@ -152,6 +152,10 @@ def _ours_own(programs: Path, name: str, stage: Stage, port: int) -> list[str]:
         str(stage.bundle),
         str(port),
     ]
+
+
+def _litserve(programs: Path, _name: str, _stage: Stage, port: int) -> list[str]:
+    return [str(programs / "python"), str(HERE / "_serve_litserve.py"), str(port)]
 
 
 def _bentoml(programs: Path, _name: str, _stage: Stage, port: int) -> list[str]:
@@ -182,6 +186,7 @@ def _azureml(programs: Path, _name: str, _stage: Stage, port: int) -> list[str]:
 
 
 _WORDS: dict[str, Callable[[Path, str, Stage, int], list[str]]] = {
+    "LitServe": _litserve,
     "BentoML": _bentoml,
     "gunicorn": _gunicorn,
     "MLflow": _mlflow,

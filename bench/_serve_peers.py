@@ -4,16 +4,14 @@ python bench/_serve_peers.py NAME BUNDLE PORT
 """
 
 # No `from __future__ import annotations`: FastAPI reads them where they are written.
-import base64
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from _serve_eager import OURS, Eager, Given, computing, here
+from _serve_eager import OURS, Eager, computing, here
 
 Answer = Callable[[bytes], dict[str, Any]]
-TOGETHER, WAITING = 16, 0.005  # images of a batch in LitServe, and seconds that it waits for them
 
 
 def fastapi(answer: Answer, port: int) -> None:
@@ -55,34 +53,6 @@ def waitress(answer: Answer, port: int) -> None:
     server.serve(flask_app(answer), host="127.0.0.1", port=port)
 
 
-def litserve(does: Eager | Given, port: int) -> None:
-    """LitServe with batches; images come as base64 in JSON, as its documentation has it."""
-    import litserve as ls
-
-    class Api(ls.LitAPI):  # type: ignore[misc]
-        def setup(self, device: str) -> None:
-            del device
-
-        def decode_request(self, request: dict[str, str]) -> Any:
-            return does.picture(base64.b64decode(request["image"]))
-
-        def batch(self, inputs: list[Any]) -> Any:
-            return inputs
-
-        def predict(self, x: list[Any]) -> list[dict[str, Any]]:
-            return does.answers(x)
-
-        def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            return output
-
-        def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-            return output
-
-    api = Api(max_batch_size=TOGETHER, batch_timeout=WAITING, api_path="/score")
-    server = ls.LitServer(api, accelerator="cpu")
-    server.run(host="127.0.0.1", port=port, generate_client_file=False, log_level="error")
-
-
 def main() -> None:
     """Serves one peer."""
     name, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
@@ -90,8 +60,6 @@ def main() -> None:
     does = computing(name, folder)
     if framework == "FastAPI":
         fastapi(does.image, port)
-    elif framework == "LitServe":
-        litserve(does, port)
     elif framework == "waitress":
         waitress(does.image, port)
     elif framework == "waitress, pixels as JSON":

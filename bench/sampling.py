@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import signal
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import yaml
 from _common import ROOT, report, rounded
+from _serve_sides import Asked, Side, free_port, started
 from evaluate import model, photographs
-from serve import Side, free_port, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +35,17 @@ def service(share: float, folder: Path, bundle_dir: Path, photo: Path) -> Side:
     kept = {**local["serving"]["sampling"], "share": share, "folder": str(folder / "samples")}
     settings, port = folder / f"{share}.json", free_port()
     settings.write_text(json.dumps({**local["serving"], "sampling": kept}), "utf-8")
-    words = ["-m", "deployers.scoring", "--bundle", str(bundle_dir), "--settings", str(settings)]
+    words = [
+        sys.executable,
+        "-m",
+        "deployers.scoring",
+        "--bundle",
+        str(bundle_dir),
+        "--settings",
+        str(settings),
+    ]
     words += ["--host", "127.0.0.1", "--port", str(port)]
-    return started(f"{share}", words, port, photo, "image/jpeg")
+    return started(f"{share}", words, port, Asked(photo, "image/jpeg"))
 
 
 def different(photo: bytes) -> Iterator[bytes]:
@@ -98,8 +106,7 @@ def main() -> None:
             ms, rps = asyncio.run(measured(sides, different(photo.read_bytes())))
         finally:
             for side in sides:
-                side.process.send_signal(signal.SIGTERM)
-                side.process.wait()
+                side.stop()
         kept = len([*(folder / "samples" / "images").iterdir()])
         size = photo.stat().st_size
     ratios = {"ms at one connection": ms[1] / ms[0], f"seconds at {MANY}": rps[0] / rps[1]}
