@@ -1,5 +1,6 @@
 """Parts of the emulator that need no server: what is asked, where it leads, what it becomes."""
 
+import asyncio
 import importlib.util
 import time
 from collections import Counter
@@ -7,10 +8,13 @@ from collections import Counter
 import pytest
 
 from mlops_spec.emulator import (
+    bench,
     blobs,
     faults,
     identity,
+    jobs,
     locations,
+    pipelines,
     placeholders,
     recorder,
     routing,
@@ -137,6 +141,68 @@ def test_documents_keep_their_order_and_outlive_their_store(tmp_path):
     assert [name for name, _ in known.under("a/")] == ["2", "1", "%"]
     assert known.get("a/2") == {"changed": True}
     assert (known.delete("a/2"), known.delete("a/2"), known.get("a/2")) == (True, False, None)
+    known.close()
+
+
+def test_only_jobs_are_jobs_whatever_else_is_called_so(tmp_path):
+    known = store.Store(tmp_path / "state.sqlite")
+    job = jobs.create(known, LAB, "j", {"jobType": "Command"})
+    for kind in ("data/jobs/1", "data/jobs", "data-named/jobs", "computes/jobs"):
+        known.put(f"{LAB.key}/{kind}", {"properties": {}})
+    known.put("workspaces/s/jobs/w", {"names": []})
+    assert [key for key, _ in known.under("") if jobs.is_key(key)] == [job.key]
+    known.close()
+
+
+def pipeline(known, steps, **inputs):
+    """A pipeline in the store."""
+    given = {name: {"jobInputType": "literal", "value": value} for name, value in inputs.items()}
+    properties = {"jobType": "Pipeline", "jobs": steps, "inputs": given}
+    return jobs.create(known, LAB, "p", properties)
+
+
+def run(known, job):
+    """The properties of the steps' jobs, which all end well."""
+    made = []
+
+    async def child(found):
+        made.append(found.properties)
+        return "Completed"
+
+    desk = bench.Bench(known, None, None, None, None, child)
+    asyncio.run(pipelines.run(desk, job))
+    return made
+
+
+def test_a_step_gets_what_the_pipeline_was_given_and_a_default_for_the_rest(tmp_path):
+    known = store.Store(tmp_path / "state.sqlite")
+    inputs = {"lr": {"type": "number", "default": "0.5"}, "n": {"type": "number"}}
+    spec = {"type": "command", "command": "true", "inputs": inputs}
+    known.put(f"{LAB.key}/components/c/1", {"properties": {"componentSpec": spec}})
+    bound = {name: {"value": f"${{{{parent.inputs.{name}}}}}"} for name in ("lr", "n")}
+    step = {"componentId": f"{LAB.id}/components/c/versions/1", "inputs": bound}
+    job = pipeline(known, {"one": step}, n="3")
+    (made,) = run(known, job)
+    assert {name: given["value"] for name, given in made["inputs"].items()} == {
+        "lr": "0.5",
+        "n": "3",
+    }
+    assert job.run["status"] == "Completed"
+    known.close()
+
+
+def test_a_step_that_can_not_be_made_says_why(tmp_path):
+    known = store.Store(tmp_path / "state.sqlite")
+    step = {"componentId": f"{LAB.id}/components/none/versions/1"}
+    with pytest.raises(routing.ServiceError, match="components none"):
+        run(known, pipeline(known, {"one": step}))
+    bound = {"x": {"value": "${{parent.jobs.two.outputs.y}}"}}
+    with pytest.raises(StateError, match="step two, which is not there"):
+        run(known, pipeline(known, {"one": {**step, "inputs": bound}}))
+    other = {"x": {"value": "${{parent.jobs.one.outputs.y}}"}}
+    steps = {"one": {**step, "inputs": bound}, "two": {**step, "inputs": other}}
+    with pytest.raises(StateError, match="need each other"):
+        run(known, pipeline(known, steps))
     known.close()
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
 _CHUNK = 1 << 20
+_AT_A_TIME = 8  # files that are fetched
 _IS_FOLDER = "hdi_isfolder"
 
 
@@ -114,8 +115,16 @@ class Blobs:
         """Writes the blobs under a prefix into a folder; says how many there were."""
         start = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
         names = await self.names(container, start)
-        for name in names:
-            await self.fetch(container, name, inside(folder, name.removeprefix(start)))
+        slots = asyncio.Semaphore(_AT_A_TIME)
+
+        async def fetch(name: str, path: Path) -> None:
+            async with slots:
+                await self.fetch(container, name, path)
+
+        paths = {name: inside(folder, name.removeprefix(start)) for name in names}
+        async with asyncio.TaskGroup() as group:
+            for name, path in paths.items():
+                group.create_task(fetch(name, path))
         return len(names)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FINAL = ("Completed", "Failed", "Canceled")
 LOG = "user_logs/std_log.txt"
+_DEPTH = 4  # SUBSCRIPTION/GROUP/WORKSPACE/jobs/NAME
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class Job:
     def end(self, status: str, error: dict[str, Any] | None = None) -> None:
         """Says how it ended."""
         self.update(status=status, error=error, end=workspaces.now())
+
+
+def is_key(key: str) -> bool:
+    """Whether a document is a job: other things may be called `jobs`."""
+    return key.count("/") == _DEPTH and key.split("/")[-2] == "jobs"
 
 
 def of_key(store: Store, key: str) -> Job:

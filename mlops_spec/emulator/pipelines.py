@@ -34,9 +34,12 @@ async def run(bench: Bench, job: Job) -> None:
         child = _child(bench, job, name, made)
         return child if await bench.child(child) == "Completed" else None
 
-    async with asyncio.TaskGroup() as group:
-        for name in _ordered(needs):
-            tasks[name] = group.create_task(step(name))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name in _ordered(needs):
+                tasks[name] = group.create_task(step(name))
+    except ExceptionGroup as errors:  # the first one says it
+        raise errors.exceptions[0] from errors
     missing = [name for name, task in tasks.items() if task.result() is None]
     if missing:
         message = f"Pipeline has failed child jobs: {', '.join(missing)}"
@@ -76,7 +79,9 @@ def _child(bench: Bench, job: Job, name: str, made: Mapping[str, Job]) -> Job:
     spec = _spec(job, step)
     inputs = dict(_defaults(spec))
     for field, sent in (step.get("inputs") or {}).items():
-        inputs[field] = _bound(job, made, sent)
+        bound = _bound(job, made, sent)
+        if bound is not None:  # an optional input of the pipeline's that nobody gave
+            inputs[field] = bound
     settings = job.properties.get("settings") or {}
     compute = step.get("computeId") or job.properties.get("computeId")
     properties = {
@@ -115,8 +120,8 @@ def _defaults(spec: dict[str, Any]) -> Any:
             yield name, {"jobInputType": _LITERAL, "value": str(declared["default"])}
 
 
-def _bound(job: Job, made: Mapping[str, Job], sent: dict[str, Any]) -> dict[str, Any]:
-    """An input of a step: what it is bound to, or itself."""
+def _bound(job: Job, made: Mapping[str, Job], sent: dict[str, Any]) -> dict[str, Any] | None:
+    """An input of a step: what it is bound to, or itself; None for what is not there."""
     text = sent.get("value") or sent.get("uri")
     word = placeholders.only(text)
     if word is None:
@@ -128,7 +133,7 @@ def _bound(job: Job, made: Mapping[str, Job], sent: dict[str, Any]) -> dict[str,
         return {"jobInputType": kind, field: found}
     _, group, name, *rest = word.split(".")
     if group == "inputs":
-        return dict((job.properties.get("inputs") or {})[name])
+        return (job.properties.get("inputs") or {}).get(name)
     output = rest[-1]
     place = made[name].run["outputs"].get(output)
     if place is None:

@@ -92,5 +92,5 @@ class Runner:
         shutil.rmtree(self._bench.folder, ignore_errors=True)
         store = self._bench.store
         for key, document in store.under(""):
-            if "/jobs/" in key and document["run"]["status"] not in jobs.FINAL:
+            if jobs.is_key(key) and document["run"]["status"] not in jobs.FINAL:
                 jobs.of_key(store, key).end("Failed", jobs.error("ServiceError", _STOPPED))
