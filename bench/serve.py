@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -99,7 +101,7 @@ def measured(
     found, (many, turns) = Taken(), asked
     with Loader() as loader:
         for turn in range(turns + 1):
-            for connections in many:
+            for connections in many if turn else (AT,):
                 for side in sides[:: -1 if turn % 2 else 1]:
                     load = loader.load(side, connections, SECONDS if turn else WARM)
                     if not turn:
@@ -151,6 +153,7 @@ def main() -> None:
     parser.add_argument("turns", type=int, nargs="?", default=TURNS)
     parser.add_argument("--all", action="store_true", help="all peers, and all connections")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # servers end with it
     many = MANY if args.all else FEW
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as ends:
         folder = Path(name)
