@@ -6,8 +6,6 @@ A router listens at the address and sends each request to a deployment, as Azure
 
 from __future__ import annotations
 
-import http.client
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -93,16 +91,7 @@ def _engine(how: Serving) -> tuple[str, str]:
 def facts(spec: WholeSpec) -> dict[str, Any]:
     """What is served at the address; nothing where nobody answers."""
     assert isinstance(spec.target, Spec)
-    connection = http.client.HTTPConnection(spec.target.host, spec.target.port, timeout=3)
-    try:
-        connection.request("GET", "/healthz")
-        answer = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError):
-        return {}
-    finally:
-        connection.close()
-    if not isinstance(answer, dict):
-        return {}
+    answer = ports.health(spec.target.host, spec.target.port)
     names = ("deployments", "traffic", "mirror")
     return {name: answer[name] for name in names if isinstance(answer.get(name), dict)}
 

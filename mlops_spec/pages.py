@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from mlops_spec import files, services
-from mlops_spec.errors import StateError
+from mlops_spec import records, services
 
 FOLDER = Path(".mlops/pages")
 
@@ -40,21 +39,14 @@ def read(path: Path) -> Page | None:
         StateError: The file is damaged, or of a newer version of this program.
     """
     try:
-        document = files.read_json(path)
+        return records.read(path, Page, services.FORGET)
     except FileNotFoundError:
         return None
-    document.pop("schema_version")
-    try:
-        return Page.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = f"{path} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})"
-        raise StateError(message, services.FORGET) from error
 
 
 def write(path: Path, page: Page) -> None:
     """Replaces what was started at an address."""
-    files.write_json(path, page.model_dump(mode="json"))
+    records.write(path, page)
 
 
 def is_page(page: Page, port: int) -> bool:

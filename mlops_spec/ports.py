@@ -9,9 +9,10 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-_SECONDS = 2.0  # for an answer
+_SECONDS = 5.0  # for an answer, also on a busy machine
+_MOST = 2**24  # bytes of one
 TAKEN, _FORBIDDEN = errno.EADDRINUSE, errno.EACCES
 
 
@@ -20,27 +21,45 @@ def shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def get(host: str, port: int, path: str) -> tuple[int, Any]:
-    """Status and JSON answer; 0 and None where nobody answers in time, None for what is no JSON."""
-    connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
+def exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str | bytes] | None = None,
+) -> tuple[int, Any]:
+    """Status and JSON answer; 0 and None where nobody answers in time, None for what is no JSON.
+
+    Whoever listens may be a stranger: what is longer than an answer of ours is no JSON either.
+    """
     try:
-        connection.request("GET", path)
+        connection.request(method, path, body, dict(headers or {}))
         answer = connection.getresponse()
-        status, content = answer.status, answer.read()
+        status, content = answer.status, answer.read(_MOST)
     except (OSError, http.client.HTTPException):
         return 0, None
     finally:
         connection.close()
     try:
         return status, json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return status, None
+
+
+def get(host: str, port: int, path: str) -> tuple[int, Any]:
+    """Status and JSON answer of an address; 0 and None where nobody answers soon."""
+    return exchange(http.client.HTTPConnection(host, port, timeout=_SECONDS), "GET", path)
+
+
+def health(host: str, port: int) -> dict[str, Any]:
+    """What an address tells of itself; nothing where nobody answers, or something else."""
+    _, answer = get(host, port, "/healthz")
+    return answer if isinstance(answer, dict) else {}
 
 
 def answering(host: str, port: int) -> int:
     """The process that `GET /healthz` names; 0 where none is named."""
-    _, answer = get(host, port, "/healthz")
-    pid = answer.get("pid") if isinstance(answer, dict) else None
+    pid = health(host, port).get("pid")
     return pid if isinstance(pid, int) else 0
 
 

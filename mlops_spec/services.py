@@ -13,9 +13,9 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mlops_spec import files
+from mlops_spec import files, records
 from mlops_spec.errors import StateError
 
 if TYPE_CHECKING:
@@ -101,21 +101,14 @@ def read(path: Path) -> State | None:
         StateError: The file is damaged, or of a newer version of this program.
     """
     try:
-        document = files.read_json(path)
+        return records.read(path, State, FORGET)
     except FileNotFoundError:
         return None
-    document.pop("schema_version")
-    try:
-        return State.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = f"{path} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})"
-        raise StateError(message, FORGET) from error
 
 
 def write(path: Path, state: State) -> None:
     """Replaces what is at an address."""
-    files.write_json(path, state.model_dump(mode="json"))
+    records.write(path, state)
 
 
 @contextlib.contextmanager

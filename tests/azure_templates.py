@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-ROOT = Path(__file__).resolve().parents[2] / "shared" / "azure" / "openapi"
+ROOT = (Path(__file__).resolve().parents[2] / "shared" / "azure" / "openapi").resolve()
 _ARM = ROOT / "arm-schemas"
 _SHARED = "https://schema.management.azure.com/schemas/common/definitions.json"
 

@@ -14,24 +14,51 @@ from toyproject import KINDS, Project, copy, make
 from visiting import _page, address, service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mlops_spec.registry import Candidate
+
+    Once = Callable[[str, Callable[[Path], None]], Path]
 
 # fixtures, made beside what they are of
 __all__ = ["_page", "address", "chromium", "fake", "inside", "service"]
 
 
 @pytest.fixture(scope="session")
-def _finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    """Made once for all the processes that share a test run."""
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """Makes a folder once for all the processes that share a test run; it is only read from."""
     own = tmp_path_factory.getbasetemp()
-    path = Path(own if worker_id == "master" else own.parent) / "finished"
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            answer = make(path).run(*KINDS)
-            assert answer.returncode == 0, answer.stdout + answer.stderr
-    return Project(path)
+    shared = own if worker_id == "master" else own.parent
+
+    def folder(name: str, fill: Callable[[Path], None]) -> Path:
+        path = shared / name
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                fill(path)
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _finished(once: Once) -> Project:
+    def fill(path: Path) -> None:
+        answer = make(path).run(*KINDS)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+    return Project(once("finished", fill))
+
+
+@pytest.fixture(scope="session")
+def quickstart(once: Once) -> Project:
+    """A folder in which the quickstart has run."""
+
+    def fill(path: Path) -> None:
+        path.mkdir()
+        answer = Project(path).run("+experiment=quickstart")
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+    return Project(once("quickstart", fill))
 
 
 @pytest.fixture
@@ -47,19 +74,18 @@ def project(tmp_path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def _registered(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Made once for all the processes that share a test run: MLflow takes seconds for it."""
-    own = tmp_path_factory.getbasetemp()
-    path = Path(own if worker_id == "master" else own.parent) / "registered"
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            import registries
+def _registered(once: Once) -> Path:
+    """MLflow takes seconds for it."""
 
-            path.mkdir()
-            with chdir(path):
-                first = registries.candidate(Path("first"), registries.FIRST, 0, 1.0)
-                registries.register(first)
-    return path
+    def fill(path: Path) -> None:
+        import registries
+
+        path.mkdir()
+        with chdir(path):
+            first = registries.candidate(Path("first"), registries.FIRST, 0, 1.0)
+            registries.register(first)
+
+    return once("registered", fill)
 
 
 @pytest.fixture

@@ -219,6 +219,9 @@ def test_a_token_is_accepted_until_it_runs_out_or_is_touched(monkeypatch):
     assert who.accepts(f"Bearer {token}")
     for wrong in ("", "Bearer", f"Basic {token}", f"Bearer {token}x", f"Bearer x{token}"):
         assert not who.accepts(wrong)
+    strange = f"Bearer {token}é"
+    assert not who.accepts(strange)
+    assert not who.is_secret("\udcff")
     assert not identity.Identity("other").accepts(f"Bearer {token}")
     later = time.time() + identity.SECONDS + 1
     monkeypatch.setattr(time, "time", lambda: later)

@@ -9,7 +9,7 @@ from pages import answering
 from scoring import free_port
 from toyproject import Project, copy
 
-from mlops_spec import files, signing
+from mlops_spec import files, ports, signing
 from mlops_spec.actions import Context, _processes, page
 from mlops_spec.errors import MlopsError, StepError
 from mlops_spec.steps import Step
@@ -175,7 +175,7 @@ def served(_finished, tmp_path):
     words += ["frontend.scoring.url=http://127.0.0.1:9", "frontend.scoring.key=null"]
     assert project.ran(*words) == ["page"]
     yield project, port, words
-    pid = page._pid("127.0.0.1", port)
+    pid = ports.answering("127.0.0.1", port)
     if pid:
         os.kill(pid, 15)
 

@@ -3,27 +3,20 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from toyproject import Project, lines_until, processes_in
+from toyproject import Project, copy, lines_until, processes_in
 
 from mlops_spec import bundle, files
 
 pytestmark = pytest.mark.slow
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 SHORT = ("training.epochs=1", "evaluation.gate.floors.accuracy=0.0")
-
-
-@pytest.fixture(scope="module")
-def quickstart(tmp_path_factory) -> Project:
-    project = Project(tmp_path_factory.mktemp("quickstart"))
-    answer = project.run("+experiment=quickstart")
-    assert answer.returncode == 0, answer.stderr
-    return project
 
 
 def outputs(project: Project, step: str) -> Path:
@@ -130,12 +123,11 @@ def test_only_training_imports_torch(quickstart: Project, tmp_path) -> None:
     hook = "import sys\nclass No:\n    def find_spec(self, name, *_):\n"
     hook += "        if name in ('torch', 'pytorch_lightning'): raise ImportError(name)\n"
     (tmp_path / "sitecustomize.py").write_text(hook + "sys.meta_path.insert(0, No())\n")
-    import shutil
-
+    project = copy(quickstart, tmp_path / "project")
     for step in ("data", "evaluate", "gate", "register"):
-        shutil.rmtree(quickstart.result_files()[step].parent)
+        shutil.rmtree(project.result_files()[step].parent)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    answer = quickstart.run("+experiment=quickstart", env=environment)
+    answer = project.run("+experiment=quickstart", env=environment)
     assert "data: done" in answer.stdout
     assert "torch" in answer.stderr  # training runs again because data did, and is refused torch
     assert "train: failed" in answer.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -101,15 +99,7 @@ def _is_address(url: str) -> bool:
 def facts(spec: WholeSpec) -> dict[str, Any]:
     """The digest of the settings of the page at the address; None where no page answers."""
     page = _of(spec)
-    connection = http.client.HTTPConnection(page.host, page.port, timeout=1)
-    try:
-        connection.request("GET", "/healthz")
-        answer = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError):
-        return {"settings": None}
-    finally:
-        connection.close()
-    return {"settings": answer.get("settings") if isinstance(answer, dict) else None}
+    return {"settings": ports.health(page.host, page.port).get("settings")}
 
 
 def steps(spec: WholeSpec, facts: Facts) -> Iterator[Step]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from mlops_spec import bundle, files
+from mlops_spec import bundle, files, records
 from mlops_spec.errors import MlopsError, StateError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def write(folder: Path, content: bytes, record: Record) -> None:
     """Leaves both files, or where int8 is refused the record alone."""
     path = folder / NETWORK
     path.unlink(missing_ok=True)  # of before: record and network are never of two makes
-    files.write_json(folder / RECORD, record.model_dump(mode="json"))
+    records.write(folder / RECORD, record)
     if not record.refused():
         files.write_bytes(path, content)
 
@@ -119,26 +119,16 @@ def read(folder: Path) -> Record:
         StateError: It is damaged, or a newer version of this program wrote it.
         MlopsError: There is none.
     """
-    path = folder / RECORD
+    path, cure = folder / RECORD, f"quantise again: {_AGAIN}"
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise StateError(
-                f"{path} has more than {_MAX_BYTES} bytes", f"quantise again: {_AGAIN}"
-            )
-        document = files.read_json(path)
+            raise StateError(f"{path} has more than {_MAX_BYTES} bytes", cure)
+        return records.read(path, Record, cure)
     except FileNotFoundError as error:
         message = f"{folder} has no int8 network: it was not quantised"
         raise MlopsError(
             message, f"quantise it, or choose precision: fp32 or bf16; {_AGAIN}"
         ) from error
-    document.pop("schema_version")
-    try:
-        return Record.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        message = f"{path} is damaged ({where}: {first['msg']})"
-        raise StateError(message, f"quantise again: {_AGAIN}") from error
 
 
 def network(folder: Path | None, model: Path) -> Path:

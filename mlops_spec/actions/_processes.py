@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import signal
 import socket
@@ -14,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import services, signing
+from mlops_spec import ports, services, signing
 from mlops_spec.errors import StateError, StepError
 from mlops_spec.redaction import harmless
 
@@ -143,18 +142,7 @@ def ask(
 ) -> tuple[int, Any]:
     """Status and JSON answer; 0 and None when nobody answers, None for what is no JSON."""
     connection = http.client.HTTPConnection(*address, timeout=_ANSWER_SECONDS)
-    try:
-        connection.request(method, path, body, dict(headers or {}))
-        answer = connection.getresponse()
-        status, content = answer.status, answer.read()
-    except (OSError, http.client.HTTPException):
-        return 0, None
-    finally:
-        connection.close()
-    try:
-        return status, json.loads(content)
-    except ValueError:
-        return status, None
+    return ports.exchange(connection, method, path, body, headers)
 
 
 def free_port(host: str, key: str = "target.host") -> int:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from mlops_spec import files, pages, secrets, services
+from mlops_spec import files, pages, ports, secrets, services
 from mlops_spec.actions import Context, Outcome, _processes
 from mlops_spec.actions._processes import Place
 from mlops_spec.errors import StepError
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 
     from mlops_spec.steps import Step
 
-_SECONDS = 30  # to end
 _PATIENCE_SECONDS = 120.0  # for another run that starts a page at the same address
 
 
@@ -41,7 +38,7 @@ def start(step: Step, context: Context) -> Outcome:
     with services.writing(pages.path_of(host, port), _PATIENCE_SECONDS):
         _make_way(host, port)
         pid = _run(step, context, port)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    url = f"http://{ports.shown(host, port)}/"
     files.write_json(context.folder / "out" / "page.json", {"url": url, "pid": pid})
     return Outcome(f"page at {url}")
 
@@ -78,29 +75,19 @@ def _program(step: Step) -> str:
     return str(words[words.index("-m") + 1])
 
 
-def _pid(host: str, port: int) -> Any:
-    """Which process the page at an address says that it is; None when none answers."""
-    _, answer = _processes.ask((host, port), "GET", "/healthz")
-    return answer.get("pid") if isinstance(answer, dict) else None
-
-
 def _make_way(host: str, port: int) -> None:
     """Stops our page at an address.
 
     Ours is a process that we noted, that the answer at the address names, and that still is one.
 
     Raises:
-        StepError: Somebody else listens there, or ours does not stop.
+        StepError: Somebody else listens there.
+        StateError: Ours does not even end when it is killed.
     """
     if not _processes.is_taken(host, port):
         return
     page = pages.read(pages.path_of(host, port))
-    if page is None or _pid(host, port) != page.pid or not pages.is_page(page, port):
+    if page is None or ports.answering(host, port) != page.pid or not pages.is_page(page, port):
         message = f"another program listens at {host}:{port}"
         raise StepError(message, "stop it, or choose another frontend.port")
-    os.kill(page.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _SECONDS
-    while _processes.is_taken(host, port):
-        if time.monotonic() > deadline:
-            raise StepError(f"the page at {host}:{port} does not stop", f"stop process {page.pid}")
-        time.sleep(0.05)
+    _processes.end(page.pid, partial(pages.is_page, page, port))

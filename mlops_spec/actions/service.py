@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mlops_spec import bundle, files, lineage, secrets, services, verification
+from mlops_spec import bundle, files, lineage, ports, secrets, services, verification
 from mlops_spec.actions import Context, Outcome, _processes
 from mlops_spec.actions._processes import Place
 from mlops_spec.errors import StepError
@@ -58,7 +58,7 @@ def start(step: Step, context: Context) -> Outcome:
     replaced = before.deployments.get(name) if before else None
     if replaced:
         _processes.end(replaced.pid, lambda: services.serves(replaced))
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/score"
+    address = f"http://{ports.shown(host, port)}/score"
     document = {"url": address, "pid": made.pid, "deployment": name, "log": made.log}
     files.write_json(context.folder / "out" / "service.json", document)
     return Outcome(f"serving at {address}")
@@ -82,9 +82,7 @@ def _is_routed(host: str, port: int, place: Path) -> bool:
 
     An answer alone could name any process.
     """
-    _, answer = _processes.ask((host, port), "GET", "/healthz")
-    pid = answer.get("pid") if isinstance(answer, dict) else None
-    return isinstance(pid, int) and services.routes(pid, place)
+    return services.routes(ports.answering(host, port), place)
 
 
 @contextmanager
@@ -190,14 +188,13 @@ def _demand_switch(state: State, name: str, place: Path) -> None:
     Raises:
         StepError: It can not read the state, such as one that another version started.
     """
-    _, answer = _processes.ask((state.host, state.port), "GET", "/healthz")
     try:
-        known = answer["deployments"][name]["pid"]
+        known = ports.health(state.host, state.port)["deployments"][name]["pid"]
     except (TypeError, KeyError):
         known = None
     if known != state.deployments[name].pid:
         message = f"the router at {state.host}:{state.port} does not follow {place}"
-        cure = f"stop it (kill {state.router}) and run the same command again: it starts another"
+        cure = f"python -m mlops_spec services stop {state.port}, then run the same command again"
         raise StepError(message, cure)
 
 
