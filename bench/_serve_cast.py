@@ -165,6 +165,7 @@ def _bentoml(programs: Path, _name: str, _stage: Stage, port: int) -> list[str]:
 
 def _gunicorn(programs: Path, _name: str, _stage: Stage, port: int) -> list[str]:
     words = [str(programs / "gunicorn"), "--workers", "2", "--threads", "2"]
+    words += ["--timeout", "600"]  # or it ends workers that wait for their turn
     return [*words, "--bind", f"127.0.0.1:{port}", "_serve_peers:wsgi()"]
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from _common import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 120.0  # seconds for a server to answer, and then to end
@@ -61,8 +61,24 @@ class Side:
         """MB in memory, of its processes together."""
         return sum(map(resident, family(self.process.pid)))
 
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Goes on while this lasts: waiting for requests, some keep a core busy."""
+        self.send(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.send(signal.SIGSTOP)
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to it, and to what it started."""
+        for pid in family(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def stop(self) -> None:
         """Ends it, and what it started."""
+        self.send(signal.SIGCONT)
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)

@@ -171,6 +171,7 @@ class LocalCompute(Section):
     environment: dict[str, str]
 
 
+_CRON = r"^[0-9*,/-]+( [0-9A-Za-z*,/-]+){4}$"
 _CLUSTER = r"^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$"
 
 
@@ -191,6 +192,9 @@ class AzuremlCompute(Section):
     max_minutes: Annotated[Int, Field(ge=1)]  # that a job may take; then Azure ML ends it
     price_per_hour: NotNegative | None  # USD of one machine; none: as listed
     image: str
+    shape: Literal["jobs", "pipeline"]  # a job for each step, or one for all
+    wait: bool  # false: submit and leave; the same command again collects
+    schedule: Annotated[str, Field(pattern=_CRON)] | None  # cron, UTC; when the pipeline starts
 
 
 ComputeSpec = Annotated[LocalCompute | AzuremlCompute, Field(discriminator="kind")]
@@ -206,16 +210,30 @@ class LocalWorkspace(Section):
 _GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 
-class AzureWorkspace(Section):
+class CloudWorkspace(Section):
     """An Azure ML workspace; its name and those of all around it follow from the spec."""
 
-    kind: Literal["azure"]
     subscription_id: Annotated[str, Field(pattern=_GUID)]
     location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
     prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,7}$")]
 
 
-WorkspaceSpec = Annotated[LocalWorkspace | AzureWorkspace, Field(discriminator="kind")]
+class AzureWorkspace(CloudWorkspace):
+    """In Azure."""
+
+    kind: Literal["azure"]
+
+
+class EmulatorWorkspace(CloudWorkspace):
+    """In the emulator on this machine, which is started when need be."""
+
+    kind: Literal["emulator"]
+    state: str  # its folder: all that it remembers
+
+
+WorkspaceSpec = Annotated[
+    LocalWorkspace | AzureWorkspace | EmulatorWorkspace, Field(discriminator="kind")
+]
 
 
 def _public(value: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.render import names
-from mlops_spec.spec import AzuremlCompute, AzureWorkspace
+from mlops_spec import names
+from mlops_spec.spec import AzuremlCompute, CloudWorkspace
 
 if TYPE_CHECKING:
     from mlops_spec.spec import ComputeSpec, Spec
@@ -17,7 +17,7 @@ _PRIORITY = {"dedicated": "Dedicated", "low_priority": "LowPriority"}
 def variables(spec: Spec) -> dict[str, Any]:
     """Everything that `infra/variables.tf` declares, for a spec with an Azure workspace."""
     workspace = spec.workspace
-    assert isinstance(workspace, AzureWorkspace)
+    assert isinstance(workspace, CloudWorkspace)
     return {
         "subscription_id": workspace.subscription_id,
         "location": workspace.location,

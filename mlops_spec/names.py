@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlops_spec import files
 
 if TYPE_CHECKING:
-    from mlops_spec.spec import AzureWorkspace
+    from mlops_spec.spec import CloudWorkspace
 
 _STEM = 14  # characters of prefix and experiment; leaves room for the hash in the shortest name
 
@@ -30,7 +30,7 @@ class Names:
     application_insights: str
 
 
-def of(experiment: str, workspace: AzureWorkspace) -> Names:
+def of(experiment: str, workspace: CloudWorkspace) -> Names:
     """The names for an experiment in a subscription; the same whoever asks, and whenever.
 
     They end in a hash of subscription, prefix and experiment: two experiments whose names begin

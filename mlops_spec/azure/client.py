@@ -1,0 +1,145 @@
+"""Azure's SDK for a workspace, with its errors in words a person can act on."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.azure import emulation
+from mlops_spec.errors import StateError
+from mlops_spec.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mlops_spec.azure.place import Place
+
+MANAGEMENT = "https://management.azure.com"
+_INSTALL = "python -m pip install 'mlops_spec[azure]'"
+_AGAIN = "then run the same command again"
+_NOT_THERE = {"ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound"}
+_ROLE = "AzureML Data Scientist"
+
+
+@contextlib.contextmanager
+def opened(place: Place, say: Callable[[str], None] = lambda _: None) -> Iterator[Any]:
+    """Azure's SDK for a workspace; for an emulated one, this process is sent there meanwhile.
+
+    Args:
+        place: The workspace.
+        say: Hears that an emulator is started.
+
+    Returns:
+        An `azure.ai.ml.MLClient`.
+
+    Raises:
+        StateError: The SDK is not installed, nobody is logged in, or what is asked for is not
+            there or not allowed; what Azure says of anything else.
+    """
+    for package in ("azure.ai.ml", "azure.identity"):
+        if not _is_installed(package):
+            raise StateError(f"{package} is not installed", _INSTALL)
+    with variables(place, say), told(place):
+        yield _client(place)
+
+
+@contextlib.contextmanager
+def variables(place: Place, say: Callable[[str], None]) -> Iterator[None]:
+    """This process's environment, as an emulated workspace needs it; unchanged for Azure."""
+    wanted = emulation.variables(place, say) if place.emulator else {}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # a parent of it is not
+        return False
+
+
+def _client(place: Place) -> Any:
+    with warnings.catch_warnings():  # of other libraries' versions: nobody here can mend them
+        warnings.simplefilter("ignore")
+        from azure.ai.ml import MLClient
+        from azure.identity import DefaultAzureCredential
+
+    credential = DefaultAzureCredential()
+    if place.emulator:
+        token = credential.get_token(f"{MANAGEMENT}/.default").token
+        emulation.ensure_workspace(place, token, MANAGEMENT)
+    words = (place.subscription, place.group, place.name)
+    return MLClient(credential, *words, enable_telemetry=False)
+
+
+@contextlib.contextmanager
+def told(place: Place) -> Iterator[None]:
+    """Turns errors of Azure and its SDK into ours.
+
+    Raises:
+        StateError: Azure said no; tokens and signatures are taken out of its words.
+    """
+    from azure.ai.ml.exceptions import MlException
+    from azure.core import exceptions
+
+    try:
+        yield
+    except exceptions.ClientAuthenticationError as error:
+        login = "az login (or AZURE_CLIENT_ID, AZURE_TENANT_ID and a secret or federated token)"
+        message = f"nobody is logged in to Azure: {_first_line(error)}"
+        raise StateError(message, f"{login}, {_AGAIN}") from error
+    except exceptions.HttpResponseError as error:
+        raise _refusal(error, place) from error
+    except exceptions.AzureError as error:  # no answer at all
+        message = f"Azure does not answer: {_first_line(error)}"
+        raise StateError(message, f"look at the network and the proxy, {_AGAIN}") from error
+    except MlException as error:
+        raise StateError(_first_line(error), "mend it in the spec, " + _AGAIN) from error
+
+
+def _refusal(error: Any, place: Place) -> StateError:
+    """What an answer of Azure's that is an error means, by its status and code."""
+    code = str(getattr(error.error, "code", "") or "")
+    said = _first_line(error)
+    scope = (
+        f"/subscriptions/{place.subscription}/resourceGroups/{place.group}"
+        f"/providers/Microsoft.MachineLearningServices/workspaces/{place.name}"
+    )
+    match error.status_code:
+        case 401:
+            message, cure = f"Azure does not take the login: {said}", f"az login, {_AGAIN}"
+        case 403:
+            message = f"this login may not do that in {place}: {said}"
+            cure = f"az role assignment create --role {_ROLE!r} --assignee WHO --scope {scope}"
+        case 404 if code in _NOT_THERE and f"/workspaces/{place.name}" not in said:
+            message = f"there is no {place}: {said}"
+            cure = "make it: python -m mlops_spec render OVERRIDES, and the commands it prints"
+        case 409:
+            message, cure = f"somebody else changes the same in {place}: {said}", _AGAIN
+        case 429:
+            message, cure = f"Azure asks for patience: {said}", f"wait a minute, {_AGAIN}"
+        case status if status is not None and status >= 500:  # noqa: PLR2004 - HTTP's
+            message, cure = f"Azure has trouble ({status}): {said}", f"wait a minute, {_AGAIN}"
+        case _ if "quota" in f"{code} {said}".lower():
+            message = f"the quota is used up: {said}"
+            cure = "az ml compute list-usage; ask for more, or choose another compute.vm_size"
+        case _:
+            message, cure = f"Azure refuses that in {place}: {said}", _AGAIN.removeprefix("then ")
+    return StateError(message, cure)
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error says, without its stack of causes, tokens and signatures."""
+    text = str(getattr(error, "message", None) or error).strip()
+    return redact(text.splitlines()[0] if text else type(error).__name__)
