@@ -8,9 +8,8 @@ import pytest
 import yaml
 from project import CLOUD, ROOT, SUBSCRIPTION, shipped_composer, tree, write
 
-from mlops_spec import kinds, rendering
+from mlops_spec import kinds, names, rendering
 from mlops_spec.cli import main
-from mlops_spec import names
 from mlops_spec.render import terraform
 from mlops_spec.spec import AzureWorkspace
 from mlops_spec.validate import parse

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 900  # without a request or a job, after which it ends by itself
 _PATIENCE_SECONDS = 240.0  # npm installs the blob storage the first time
+_ANSWER_SECONDS = 60.0
 _INSTALL = "python -m pip install 'mlops_spec[azure,emulator]'"
 
 
@@ -31,7 +32,7 @@ def variables(place: Place, say: Callable[[str], None]) -> dict[str, str]:
         StateError: It does not start; carries what it said.
     """
     state = Path(place.emulator)
-    document = _running(state) or _started(place, state, say)
+    document = _running(state) or _started(state, say)
     found: dict[str, str] = document["environment"]
     return found
 
@@ -46,7 +47,7 @@ def _running(state: Path) -> dict[str, Any] | None:
     return document
 
 
-def _started(place: Place, state: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def _started(state: Path, say: Callable[[str], None]) -> dict[str, Any]:
     if importlib.util.find_spec("aiohttp") is None or importlib.util.find_spec("trustme") is None:
         raise StateError("the emulator's libraries are not installed", _INSTALL)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,8 +80,10 @@ def ensure_workspace(place: Place, token: str, base: str) -> None:
 
     group = f"{base}/subscriptions/{place.subscription}/resourceGroups/{place.group}"
     url = f"{group}/providers/Microsoft.MachineLearningServices/workspaces/{place.name}"
-    asked = {"params": {"api-version": "2024-04-01"}, "timeout": 60}
-    headers = {"Authorization": f"Bearer {token}"}
-    if requests.get(url, headers=headers, **asked).status_code == HTTPStatus.NOT_FOUND:
-        body = {"location": "emulated", "identity": {"type": "SystemAssigned"}, "properties": {}}
-        requests.put(url, json=body, headers=headers, **asked).raise_for_status()
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {token}"
+        session.params = {"api-version": "2024-04-01"}
+        if session.get(url, timeout=_ANSWER_SECONDS).status_code == HTTPStatus.NOT_FOUND:
+            body = {"location": "emulated", "identity": {"type": "SystemAssigned"}}
+            asked = {**body, "properties": {}}
+            session.put(url, json=asked, timeout=_ANSWER_SECONDS).raise_for_status()
