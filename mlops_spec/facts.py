@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops_spec import files, kinds, machine, registry, sources
+from mlops_spec.azure import shelves
+from mlops_spec.azure.place import Place
 from mlops_spec.spec import LocalWorkspace
 from mlops_spec.weights import find as find_weights
 
@@ -120,6 +122,8 @@ def read(
     finished: Mapping[str, Record | None],
     latest: Mapping[str, Record | None],
     outputs: Callable[[str], Path],
+    *,
+    ask: bool = True,
 ) -> Facts:
     """Reads the world; changes nothing.
 
@@ -128,15 +132,14 @@ def read(
         finished: The store's records by key.
         latest: The store's last records of this experiment by step id.
         outputs: Where the store keeps the outputs of a step's key.
+        ask: Whether a workspace elsewhere is asked; what it told the last time will do otherwise.
     """
-    assert isinstance(spec.workspace, LocalWorkspace), "validate.to_run comes first"
-    database = Path(spec.workspace.database)
     fingerprint = kinds.load("data", spec.data.kind).fingerprint(spec.data)
     before = latest.get("data")
     return Facts(
         source=files.sha256_of(fingerprint),
         changes=sources.changes(outputs(before.key), fingerprint) if before else "",
-        versions=tuple(registry.read(database, MODELS, spec.registered_model)),
+        versions=tuple(_versions(spec, ask=ask)),
         weights=find_weights(spec, MODELS),
         code=Lazy(kinds.code),
         finished=finished,
@@ -145,6 +148,18 @@ def read(
         frontend=_found(spec, "frontend"),
         tools=Lazy(version),
         machine=machine.describe(),
+    )
+
+
+def _versions(spec: Spec, *, ask: bool) -> list[Version]:
+    """What is registered."""
+    if isinstance(spec.workspace, LocalWorkspace):
+        return registry.read(Path(spec.workspace.database), MODELS, spec.registered_model)
+    place = Place.of(spec)
+    return (
+        shelves.ask(place, MODELS, spec.registered_model)
+        if ask
+        else shelves.told(place, spec.registered_model)
     )
 
 

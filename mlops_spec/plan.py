@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlops_spec import reasons, tracking
 from mlops_spec.errors import StateError
 from mlops_spec.origins import where_is
+from mlops_spec.road import steps
 from mlops_spec.spec import leaves
-from mlops_spec.steps import Step, code_of, keys_of, steps
+from mlops_spec.steps import Step, code_of, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_spec import actions, facts, files, secrets, signing, store
-from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, from_os_error
+from mlops_spec.errors import (
+    ElsewhereError,
+    ExitCode,
+    MlopsError,
+    Problem,
+    SpecError,
+    from_os_error,
+)
 from mlops_spec.facts import Facts, Record
 from mlops_spec.log import Log
 from mlops_spec.origins import where_is
@@ -35,8 +42,9 @@ CARD, METRICS = "model.json", "metrics.json"  # of a run's model, in its record
 class Result:
     """What happened to a step.
 
-    `status` is one of done, reused, refused, failed, skipped, interrupted; `seconds` is wall time;
-    `unread` are keys that the experiment or the command line set and the step did not look at.
+    `status` is one of done, reused, refused, failed, skipped, submitted, interrupted; `seconds` is
+    wall time; `unread` are keys that the experiment or the command line set and the step did not
+    look at.
     """
 
     id: str
@@ -71,9 +79,9 @@ class View(Protocol):
         """Nothing more will come, whatever happened."""
 
 
-def read_facts(spec: Spec) -> Facts:
-    """The facts for a spec from this folder's store."""
-    return facts.read(spec, store.finished(), store.latest(spec.name), store.outputs)
+def read_facts(spec: Spec, *, ask: bool = True) -> Facts:
+    """The facts for a spec from this folder's store; `ask` also asks a workspace elsewhere."""
+    return facts.read(spec, store.finished(), store.latest(spec.name), store.outputs, ask=ask)
 
 
 def execute(composition: Composition, spec: Spec, view: View) -> ExitCode:
@@ -207,6 +215,8 @@ def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: Log
             store.finish(_record(planned, outcome, seconds), experiment)
     except BrokenPipeError:  # nobody listens to us any more
         raise
+    except ElsewhereError as error:
+        return Result(step.id, planned.key, "submitted", str(error))
     except Exception as error:  # noqa: BLE001 - whatever happens to a step is its result
         seconds = round(time.perf_counter() - start, 3)
         if not isinstance(error, MlopsError) and log:
@@ -231,7 +241,8 @@ def _act(planned: Planned, emit: Callable[[str], None]) -> Outcome:
     action = actions.find(planned.step.action)
     records = {need: store.finished()[key] for need, key in read.items()}
     seconds = {need: record.seconds for need, record in records.items() if record}
-    return action(planned.step, actions.Context(folder, inputs, emit, planned.key, seconds))
+    context = actions.Context(folder, inputs, emit, planned.key, seconds, planned.needs)
+    return action(planned.step, context)
 
 
 def _record(planned: Planned, outcome: Outcome, seconds: float) -> Record:

@@ -16,7 +16,8 @@ from mlops_spec.facts import Facts, Lazy
 from mlops_spec.likeness import Difference, differences
 from mlops_spec.pretrained import digest
 from mlops_spec.reasons import changes
-from mlops_spec.steps import code_of, data_step, evaluate_step, train_step
+from mlops_spec.road import data_step, evaluate_step, train_step
+from mlops_spec.steps import code_of
 from mlops_spec.validate import recorded as valid
 
 if TYPE_CHECKING:

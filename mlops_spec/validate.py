@@ -66,7 +66,10 @@ def recorded(values: dict[str, Any], where: str) -> Spec:
     spec, problems = _whole(values, origins)
     if spec is None or problems:
         raise SpecError([_of_a_record(problem, where) for problem in problems])
-    return to_run(spec, origins)
+    if spec.compute.kind != "local":
+        what = "was trained by a job: only what was trained here is trained again"
+        raise SpecError([Problem(where, "compute.kind", what)])
+    return spec
 
 
 def _of_a_record(problem: Problem, where: str) -> Problem:
@@ -90,15 +93,11 @@ def to_run(spec: Spec, origins: Origins) -> Spec:
     """A spec whose steps can be performed from here.
 
     Raises:
-        SpecError: It names a place for which documents can be rendered, and no more yet.
+        SpecError: What trains here can not be registered elsewhere by this version.
     """
-    places = {"compute.kind": spec.compute.kind, "workspace.kind": spec.workspace.kind}
-    elsewhere = [key for key, kind in places.items() if kind != "local"]
-    if elsewhere:
-        what = "is rendered, not run, by this version: python -m mlops_spec render"
-        raise SpecError(
-            [Problem(where_is(origins, key), key, f"{places[key]} {what}") for key in elsewhere]
-        )
+    if spec.compute.kind == "local" and spec.workspace.kind != "local":
+        what = f"workspace={spec.workspace.kind} needs machines of its own: compute=azureml_cpu"
+        raise SpecError([Problem(where_is(origins, "compute.kind"), "compute.kind", what)])
     return spec
 
 
@@ -210,7 +209,7 @@ def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:
         what = f"should be at least model.input_size, {size}, got {spec.model.resize}"
         yield Problem(where_is(origins, "model.resize"), "model.resize", what)
     if spec.compute.kind == "azureml" and spec.workspace.kind == "local":
-        what = "a cluster belongs to a workspace of its own: workspace=azure"
+        what = "jobs belong to a workspace of Azure ML: workspace=azure, or workspace=emulator"
         yield Problem(where_is(origins, "workspace.kind"), "workspace.kind", what)
     if isinstance(spec.compute, AzuremlCompute):
         yield from _of_a_cluster(spec.compute, origins)

@@ -32,6 +32,7 @@ MARKS = {
     "refused": ("✗", "yellow"),
     "failed": ("✗", "red"),
     "skipped": ("-", "dim"),
+    "submitted": ("→", "cyan"),
     "interrupted": ("✗", "yellow"),
 }
 

@@ -28,6 +28,7 @@ class Context:
         emit: Called with each line of progress.
         key: The step's key.
         seconds: How long the steps that it needs took, by id.
+        keys: Keys of the steps that it needs, by id.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Context:
     emit: Callable[[str], None]
     key: str
     seconds: Mapping[str, float] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

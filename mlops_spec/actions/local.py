@@ -8,21 +8,18 @@ import re
 import signal
 import subprocess
 import sys
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files, secrets, signing, tracking
 from mlops_spec.actions import Context, Outcome
-from mlops_spec.errors import ExitCode, StepError
+from mlops_spec.actions._said import Said
+from mlops_spec.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from mlops_spec.steps import Step
 
 _GRACE_SECONDS = 15  # to leave after Ctrl-C before being killed
-_LAST_LINES = 12
-_ERROR, _OVER = "error: ", ""
+SUMMARY = "out/summary.json"  # in a step's folder
 
 
 def run(step: Step, context: Context) -> Outcome:
@@ -32,25 +29,19 @@ def run(step: Step, context: Context) -> Outcome:
         StepError: The command failed; carries what it said last.
     """
     chosen, hidden = secrets.resolve(step.payload["environment"])
-    last: deque[str] = deque(maxlen=_LAST_LINES)
-    error: list[str] = []
     with (context.folder / "log.txt").open("a", encoding="utf-8") as log:
+        said = Said(context, log, hidden)
+        code = _execute(command(step, context), _environment(step, context, chosen), said.hear)
+    if code != 0 and not (code == ExitCode.REFUSED and (context.folder / SUMMARY).exists()):
+        killed = f"was killed by signal {-code}"
+        raise said.failure(f"the process {killed if code < 0 else f'ended with exit code {code}'}")
+    return summary(context)
 
-        def heard(line: str) -> None:
-            masked = secrets.mask(line, hidden)
-            last.append(masked)
-            _listen(error, masked)
-            log.write(masked + "\n")
-            log.flush()
-            context.emit(masked)
 
-        code = _execute(command(step, context), _environment(step, context, chosen), heard)
-    path = context.folder / "out" / "summary.json"
-    if code != 0 and not (code == ExitCode.REFUSED and path.exists()):
-        raise _failure(code, error, last, context)
-    summary = files.read_json(path)
-    unread = tuple(summary["unread"])
-    return Outcome(summary["text"], summary["metrics"], summary["refused"], unread)
+def summary(context: Context) -> Outcome:
+    """What a finished step says of itself."""
+    found = files.read_json(context.folder / SUMMARY)
+    return Outcome(found["text"], found["metrics"], found["refused"], tuple(found["unread"]))
 
 
 def command(step: Step, context: Context) -> list[str]:
@@ -113,20 +104,3 @@ def _stop(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _listen(error: list[str], line: str) -> None:
-    """Keeps a process's first error and its cure; others that work with it may say more after."""
-    if not error and line.startswith(_ERROR):
-        error.append(line.removeprefix(_ERROR))
-    elif error and error[-1] is not _OVER:
-        error.append(line if line.startswith("  ") else _OVER)
-
-
-def _failure(code: int, error: list[str], last: Iterable[str], context: Context) -> StepError:
-    text = "\n".join(filter(None, error))
-    if not text:
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        text = "\n  ".join([f"the process {how}; it said last:", *last])
-    cure = f"all it said is in {context.folder / 'log.txt'}"
-    return StepError(text, cure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import warnings
@@ -46,6 +47,24 @@ def opened(place: Place, say: Callable[[str], None] = lambda _: None) -> Iterato
         yield _client(place)
 
 
+def token() -> str:
+    """A token for Azure's own addresses; the credential keeps it while it lasts."""
+    return str(_login().get_token(f"{MANAGEMENT}/.default").token)
+
+
+def _login() -> Any:
+    """Whoever is logged in: service principal, workload or managed identity, Azure CLI."""
+    return _credential(*(os.environ.get(name, "") for name in ("HTTPS_PROXY", "AZURE_CLIENT_ID")))
+
+
+@functools.lru_cache(maxsize=1)
+def _credential(*_where: str) -> Any:
+    """One for as long as it leads to the same place: it keeps its tokens."""
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential()
+
+
 @contextlib.contextmanager
 def variables(place: Place, say: Callable[[str], None]) -> Iterator[None]:
     """Makes the environment what an emulated workspace needs; for Azure it stays as it is."""
@@ -73,14 +92,11 @@ def _client(place: Place) -> Any:
     with warnings.catch_warnings():  # of other libraries' versions: nobody here can mend them
         warnings.simplefilter("ignore")
         from azure.ai.ml import MLClient
-        from azure.identity import DefaultAzureCredential
 
-    credential = DefaultAzureCredential()
     if place.emulator:
-        token = credential.get_token(f"{MANAGEMENT}/.default").token
-        emulation.ensure_workspace(place, token, MANAGEMENT)
+        emulation.ensure_workspace(place, token(), MANAGEMENT)
     words = (place.subscription, place.group, place.name)
-    return MLClient(credential, *words, enable_telemetry=False)
+    return MLClient(_login(), *words, enable_telemetry=False)
 
 
 @contextlib.contextmanager
@@ -112,16 +128,12 @@ def _refusal(error: Any, place: Place) -> StateError:
     """What an answer of Azure's that is an error means, by its status and code."""
     code = str(getattr(error.error, "code", "") or "")
     said = _first_line(error)
-    scope = (
-        f"/subscriptions/{place.subscription}/resourceGroups/{place.group}"
-        f"/providers/Microsoft.MachineLearningServices/workspaces/{place.name}"
-    )
     match error.status_code:
         case 401:
             message, cure = f"Azure does not take the login: {said}", f"az login, {_AGAIN}"
         case 403:
             message = f"this login may not do that in {place}: {said}"
-            cure = f"az role assignment create --role {_ROLE!r} --assignee WHO --scope {scope}"
+            cure = f"az role assignment create --role {_ROLE!r} --assignee WHO --scope {place.path}"
         case 404 if code in _NOT_THERE and f"/workspaces/{place.name}" not in said:
             message = f"there is no {place}: {said}"
             cure = "make it: python -m mlops_spec render OVERRIDES, and the commands it prints"

@@ -78,12 +78,10 @@ def ensure_workspace(place: Place, token: str, base: str) -> None:
     """Makes the workspace in the emulator, where Terraform makes it in Azure."""
     import requests
 
-    group = f"{base}/subscriptions/{place.subscription}/resourceGroups/{place.group}"
-    url = f"{group}/providers/Microsoft.MachineLearningServices/workspaces/{place.name}"
+    url = f"{base}{place.path}"
     with requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {token}"
         session.params = {"api-version": "2024-04-01"}
         if session.get(url, timeout=_ANSWER_SECONDS).status_code == HTTPStatus.NOT_FOUND:
-            body = {"location": "emulated", "identity": {"type": "SystemAssigned"}}
-            asked = {**body, "properties": {}}
-            session.put(url, json=asked, timeout=_ANSWER_SECONDS).raise_for_status()
+            body: Any = {"location": "emulated", "identity": {"type": "SystemAssigned"}}
+            session.put(url, json=body, timeout=_ANSWER_SECONDS).raise_for_status()

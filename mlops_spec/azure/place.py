@@ -64,6 +64,12 @@ class Place:
         more = f"?emulator={self.emulator}" if self.emulator else ""
         return f"{base}/workspaces/{self.name}{more}"
 
+    @property
+    def path(self) -> str:
+        """Its id, as the resource manager writes it."""
+        group = f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+        return f"{group}/providers/Microsoft.MachineLearningServices/workspaces/{self.name}"
+
     def __str__(self) -> str:
         """How messages call it."""
         return f"workspace {self.name} of group {self.group}"

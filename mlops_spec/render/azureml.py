@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
-from mlops_spec import files
+from mlops_spec import files, tracking
 from mlops_spec.spec import AzuremlCompute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlops_spec.spec import Spec
+    from mlops_spec.steps import Step
 
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest"
 # What only the engine needs: a job runs the trainers' command line from a recorded spec.
@@ -96,40 +97,86 @@ def data(
     }
 
 
-def job(spec: Spec, payload: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A step as a command job: the very command line that would run here.
+def job(step: Step, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A step as a command job, but for `terms`: the very command line that would run here.
 
     Args:
-        spec: What is wanted.
-        payload: The step's request on this machine.
+        step: The step on this machine.
         inputs: What each placeholder of its command line stands for, as CLI v2 inputs.
     """
-    compute, libraries = _compute(spec), environment(spec)
-    step_id = payload["command"][3]
     return {
         "$schema": f"{_SCHEMAS}/commandJob.schema.json",
         "type": "command",
-        "display_name": f"{spec.name}-{step_id}",
-        "experiment_name": spec.name,
         "code": "code",
-        "command": " ".join(_word(word) for word in payload["command"]),
-        "environment": f"azureml:{libraries['name']}:{libraries['version']}",
-        "environment_variables": dict(compute.environment),
+        "command": " ".join(_word(word) for word in step.payload["command"]),
+        "environment_variables": dict(step.payload["environment"]),
         "inputs": dict(inputs),
-        "outputs": {"out": {"type": "uri_folder"}},
-        "limits": {"timeout": compute.max_minutes * 60},
-        **_machines(compute),
-        **_processes(compute),
+        "outputs": {"out": {"type": "uri_folder", "mode": "rw_mount"}},
     }
 
 
-def _machines(compute: AzuremlCompute) -> dict[str, Any]:
+def terms(spec: Spec, step_id: str) -> dict[str, Any]:
+    """How a command job is called, where and with what it runs, and for how long."""
+    compute, libraries = _compute(spec), environment(spec)
+    alone = step_id != "train"  # nothing else is done by several machines together
+    return {
+        "display_name": f"{spec.name}-{step_id}",
+        "experiment_name": spec.name,
+        "environment": f"azureml:{libraries['name']}:{libraries['version']}",
+        "limits": {"timeout": compute.max_minutes * 60},
+        **_machines(compute, 1 if alone else compute.nodes),
+        **({} if alone else _processes(compute)),
+    }
+
+
+def name_of(step: Step, key: str) -> str:
+    """The name of a job: whoever submits the same step finds it."""
+    return f"{step.terms['job']['display_name']}-{key[:_VERSION]}"
+
+
+def complete(step: Step, key: str, needs: Mapping[str, str], name: str = "") -> dict[str, Any]:
+    """The document of a job as it is submitted.
+
+    Its output is a folder that follows from the step alone, so that another attempt goes on from
+    what the one before it left, and others find it.
+
+    Args:
+        step: The step as a job.
+        key: Its key.
+        needs: The keys of the steps that it needs.
+        name: Of the job, if not `name_of` a first attempt.
+    """
+    called = {"name": name or name_of(step, key)}
+    document = {**step.payload["job"], **step.terms["job"], **called}
+    variables = {**document["environment_variables"], tracking.STEP: key}
+    out = {**document["outputs"]["out"], "path": place_of(key)}
+    inputs = {
+        name: {**one, "path": _place(one["path"], needs)}
+        for name, one in document["inputs"].items()
+    }
+    made = {"environment_variables": variables, "inputs": inputs, "outputs": {"out": out}}
+    return {**document, **made}
+
+
+def place_of(key: str) -> str:
+    """Where a job leaves what it makes."""
+    return f"azureml://datastores/workspaceblobstore/paths/mlops_spec/{key}/"
+
+
+def _place(path: str, needs: Mapping[str, str]) -> str:
+    found = re.fullmatch(r"\$\{\{(\w+)\}\}", path)
+    return place_of(needs[found[1]]) if found else path
+
+
+def _machines(compute: AzuremlCompute, nodes: int) -> dict[str, Any]:
     """Where a job runs: nodes of a cluster, or machines that Azure ML lends for the job."""
     if compute.cluster:
-        resources: dict[str, Any] = {"instance_count": compute.nodes}
-        return {"compute": f"azureml:{compute.cluster}", "resources": resources}
+        return {
+            "compute": f"azureml:{compute.cluster}",
+            "resources": {"instance_count": nodes},
+        }
     return {
-        "resources": {"instance_type": compute.vm_size, "instance_count": compute.nodes},
+        "resources": {"instance_type": compute.vm_size, "instance_count": nodes},
         "queue_settings": {"job_tier": _TIERS[compute.tier]},
     }
 

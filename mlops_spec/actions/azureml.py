@@ -1,0 +1,135 @@
+"""Steps in an Azure ML workspace: assets made once, jobs submitted, followed and fetched."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mlops_spec import files, snapshot
+from mlops_spec.actions import Context, Outcome, local
+from mlops_spec.actions._said import Said
+from mlops_spec.azure import assets, client, jobs
+from mlops_spec.azure.place import Place
+from mlops_spec.errors import ElsewhereError
+from mlops_spec.render import azureml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops_spec.steps import Step
+
+
+def create(step: Step, context: Context) -> Outcome:
+    """Makes an asset of a CLI v2 document, unless it is there: environment, cluster or data."""
+    place, document = Place.parse(step.payload["workspace"]), dict(step.payload["document"])
+    needed = re.fullmatch(r"\$\{\{(\w+)\}\}", str(document.get("path", "")))
+    if needed:
+        document["path"] = str(context.inputs[needed[1]].resolve())
+    path = context.folder / "document.yml"
+    files.write_text(path, yaml.safe_dump(document, sort_keys=False))
+    with client.opened(place, context.emit) as ml, _progress(context):
+        text = assets.ensure(ml, path, document)
+    files.write_json(context.folder / "out" / "asset.json", {"text": text})
+    return Outcome(text)
+
+
+def job(step: Step, context: Context) -> Outcome:
+    """Performs a step as a job: submits it or finds it again, follows it, fetches its output.
+
+    Raises:
+        StepError: The job failed; carries what it said last.
+        ElsewhereError: It runs, and nobody is to wait for it.
+    """
+    place = Place.parse(step.payload["workspace"])
+    with client.opened(place, context.emit) as ml:
+        found = jobs.last(ml, azureml.name_of(step, context.key))
+        if found.status == "":
+            document = _document(step, context, found.name)
+            with _progress(context):
+                jobs.submit(ml, document)
+            context.emit(f"submitted as job {found.name} of {place}")
+        elif found.status != jobs.COMPLETED:
+            context.emit(f"job {found.name} was submitted before: {found.status}")
+        if not step.terms["wait"] and found.status != jobs.COMPLETED:
+            raise ElsewhereError(
+                f"job {found.name} runs in {place}", "the same command collects what came of it"
+            )
+        _follow(ml, place, found.name, context)
+        with _progress(context):
+            jobs.fetch(ml, found.name, context.folder / "out")
+    return local.summary(context)
+
+
+def _document(step: Step, context: Context, name: str) -> Path:
+    """The job as a file that `az ml job create -f` takes too, with its code beside it."""
+    document = azureml.complete(step, context.key, context.keys, name)
+    for one in document["inputs"].values():
+        if "type" not in one:  # a file or folder of this machine
+            one["path"] = str(Path(one["path"]).resolve())
+            one["type"] = "uri_folder" if Path(one["path"]).is_dir() else "uri_file"
+    snapshot.write(context.folder / "code")
+    path = context.folder / "job.yml"
+    files.write_text(path, yaml.safe_dump(document, sort_keys=False))
+    return path
+
+
+def _follow(ml: Any, place: Place, name: str, context: Context) -> None:
+    """Shows what a job says until it has ended.
+
+    Raises:
+        StepError: It failed or was cancelled.
+        KeyboardInterrupt: Somebody does not want to wait.
+    """
+    with (context.folder / "log.txt").open("w", encoding="utf-8") as log:
+        said = Said(context, log)
+        try:
+            why = jobs.Follower(ml, place, name).to_end(
+                said.hear, lambda status: context.emit(f"job {name}: {status}")
+            )
+        except KeyboardInterrupt:
+            _leave(ml, name, context)
+            raise
+    if why:
+        raise said.failure(f"job {name} failed: {why}")
+
+
+def _leave(ml: Any, name: str, context: Context) -> None:
+    """Asks whether a job is to be cancelled, where there is somebody to ask."""
+    answer = ""
+    if sys.stdin is not None and sys.stdin.isatty():
+        with contextlib.suppress(EOFError, KeyboardInterrupt):
+            answer = input(f"\ncancel job {name}? It goes on otherwise. [y/N] ")
+    if answer.strip().lower() in ("y", "yes"):
+        ml.jobs.begin_cancel(name)
+        context.emit(f"job {name} is cancelled")
+    else:
+        context.emit(f"job {name} goes on; the same command finds it again")
+        context.emit(f"to cancel it: az ml job cancel --name {name}")
+
+
+class _Bar(io.TextIOBase):
+    """Stands for the terminal that the SDK draws its bars on: a line for each tenth."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._shown = context, ""
+
+    def write(self, text: str) -> int:
+        for what, percent in re.findall(r"([\w ]+?)(?: \([^)]*\))?: +(\d+)%", text):
+            line = f"{what.strip()}: {int(percent) // 10 * 10} %"
+            if line != self._shown:
+                self._shown = line
+                self._context.emit(line)
+        return len(text)
+
+
+@contextlib.contextmanager
+def _progress(context: Context) -> Iterator[None]:
+    """Takes what the SDK writes to the terminal: its bars become lines, its notes are left out."""
+    with contextlib.redirect_stderr(_Bar(context)), contextlib.redirect_stdout(_Bar(context)):
+        yield

@@ -1,0 +1,78 @@
+"""Assets of a workspace, each made once: a version says by its name what is in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def ensure(ml: Any, path: Path, document: Mapping[str, Any]) -> str:
+    """Makes the asset of a CLI v2 document unless it is there.
+
+    Args:
+        ml: Azure's SDK.
+        path: The document.
+        document: What is in it.
+
+    Returns:
+        What was found or done, in words.
+
+    Raises:
+        StateError: A cluster of this name is of other machines.
+    """
+    schema = str(document["$schema"]).rpartition("/")[2].partition(".")[0]
+    return {"amlCompute": _compute, "data": _data, "environment": _environment}[schema](
+        ml, path, document
+    )
+
+
+def _data(ml: Any, path: Path, document: Mapping[str, Any]) -> str:
+    from azure.ai.ml import load_data
+
+    return _version(ml.data, path, document, load_data)
+
+
+def _environment(ml: Any, path: Path, document: Mapping[str, Any]) -> str:
+    from azure.ai.ml import load_environment
+
+    return _version(ml.environments, path, document, load_environment)
+
+
+def _version(operations: Any, path: Path, document: Mapping[str, Any], load: Any) -> str:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    name, version = document["name"], document["version"]
+    try:
+        operations.get(name, version)
+    except ResourceNotFoundError:
+        operations.create_or_update(load(path))
+        return f"{name}:{version} registered"
+    return f"{name}:{version} is there"
+
+
+def _compute(ml: Any, path: Path, document: Mapping[str, Any]) -> str:
+    from azure.ai.ml import load_compute
+    from azure.core.exceptions import ResourceNotFoundError
+
+    wanted: Any = load_compute(path)
+    try:
+        found = ml.compute.get(wanted.name)
+    except ResourceNotFoundError:
+        ml.compute.begin_create_or_update(wanted).result()
+        return f"cluster {wanted.name} of {wanted.size} made"
+    fixed = [(found.size, wanted.size), (found.tier, wanted.tier)]
+    if any(str(a).lower() != str(b).lower() for a, b in fixed):
+        message = f"cluster {wanted.name} is of {found.size}, {found.tier}: not {document['size']}"
+        raise StateError(
+            f"{message}, {document['tier']}", "set compute.cluster=ANOTHER_NAME, or delete it"
+        )
+    names = ("min_instances", "max_instances", "idle_time_before_scale_down")
+    if all(getattr(found, name) == getattr(wanted, name) for name in names):
+        return f"cluster {wanted.name} is there"
+    ml.compute.begin_create_or_update(wanted).result()
+    return f"cluster {wanted.name} changed"

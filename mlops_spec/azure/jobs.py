@@ -1,0 +1,174 @@
+"""Jobs of a workspace: found again by their names, followed while they run, fetched when done."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.azure import client
+from mlops_spec.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlops_spec.azure.place import Place
+
+COMPLETED = "Completed"
+FINAL = (COMPLETED, "Failed", "Canceled")
+_FIRST, _MOST = 0.5, 10.0  # seconds between two looks; a tenth of the time that has passed
+_RETRIES = 8
+_ANSWER_SECONDS = 60.0
+_LOGS = ("user_logs/std_log.txt", "user_logs/std_log_process_0.txt")  # of one, of several processes
+
+
+@dataclass(frozen=True)
+class Found:
+    """A job as the workspace tells it.
+
+    `status` is Azure ML's; empty of one that is not there.
+    """
+
+    name: str
+    status: str = ""
+
+
+def last(ml: Any, base: str) -> Found:
+    """The last attempt of a job: BASE, BASE-2, BASE-3 and so on.
+
+    One that failed or was cancelled is not the last: the name after it is free, and told.
+    """
+    from azure.core.exceptions import ResourceNotFoundError
+
+    number = 1
+    while True:
+        name = base if number == 1 else f"{base}-{number}"
+        try:
+            status = str(ml.jobs.get(name).status)
+        except ResourceNotFoundError:
+            return Found(name)
+        if status == COMPLETED or status not in FINAL:
+            return Found(name, status)
+        number += 1
+
+
+def submit(ml: Any, document: Path) -> None:
+    """Submits a CLI v2 document, its code and local inputs with it."""
+    from azure.ai.ml import load_job
+
+    ml.jobs.create_or_update(load_job(document))
+
+
+def fetch(ml: Any, name: str, folder: Path) -> None:
+    """The output `out` of a job that is done, in place of what is in a folder."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as down:
+        ml.jobs.download(name, download_path=down, output_name="out")
+        shutil.rmtree(folder, ignore_errors=True)
+        (Path(down) / "named-outputs" / "out").replace(folder)
+
+
+@dataclass
+class Follower:
+    """Follows one job by asking the run history again and again; the SDK's own looks too seldom.
+
+    Args:
+        ml: Azure's SDK.
+        place: The workspace.
+        name: Of the job.
+    """
+
+    ml: Any
+    place: Place
+    name: str
+    _heard: dict[str, int] = field(default_factory=dict)  # bytes of each log
+    _rest: dict[str, bytes] = field(default_factory=dict)  # the begin of a line
+
+    def to_end(self, hear: Callable[[str], None], changed: Callable[[str], None]) -> str:
+        """Waits until the job has ended.
+
+        Args:
+            hear: Hears each line of its log.
+            changed: Hears each new status.
+
+        Returns:
+            Why it failed, empty if it did not; its status is final then.
+        """
+        session = self._session()
+        details = self._details_url(session)
+        begin, before = time.monotonic(), ""
+        while True:
+            found = self._ask(session, details)
+            if found["status"] != before:
+                before = found["status"]
+                changed(before)
+            for path in _LOGS:
+                if address := (found.get("logFiles") or {}).get(path):
+                    self._read(session, path, address, hear)
+            if before in FINAL:
+                for rest in filter(None, self._rest.values()):
+                    hear(rest.decode("utf-8", "replace"))
+                return "" if before == COMPLETED else _why(found, before)
+            time.sleep(min(max((time.monotonic() - begin) / 10, _FIRST), _MOST))
+
+    def _session(self) -> Any:
+        import requests
+        from requests.adapters import HTTPAdapter
+        from urllib3.util import Retry
+
+        session = requests.Session()
+        patience = Retry(_RETRIES, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+        session.mount("https://", HTTPAdapter(max_retries=patience))
+        return session
+
+    def _details_url(self, session: Any) -> str:
+        found = session.get(
+            self.ml.workspaces.get(self.place.name).discovery_url, timeout=_ANSWER_SECONDS
+        )
+        found.raise_for_status()
+        return f"{found.json()['history']}/history/v1.0{self.place.path}/runs/{self.name}/details"
+
+    def _ask(self, session: Any, url: str) -> dict[str, Any]:
+        """A document of the run history."""
+        import requests
+
+        headers = {"Authorization": f"Bearer {client.token()}"}
+        try:
+            answer = session.get(url, headers=headers, timeout=_ANSWER_SECONDS)
+        except requests.RequestException as error:
+            message = f"Azure does not answer any more: {type(error).__name__}"
+            cure = f"the job {self.name} goes on; the same command finds it again"
+            raise StateError(message, cure) from error
+        if answer.status_code != HTTPStatus.OK:
+            message = f"the run history does not tell of {self.name}: {answer.status_code}"
+            raise StateError(message, "run the same command again")
+        document: dict[str, Any] = answer.json()
+        return document
+
+    def _read(self, session: Any, path: str, address: str, hear: Callable[[str], None]) -> None:
+        """The lines that were added to a log; a look that fails is made up for by the next."""
+        import requests
+
+        known = self._heard.get(path, 0)
+        try:
+            answer = session.get(
+                address, headers={"Range": f"bytes={known}-"}, timeout=_ANSWER_SECONDS
+            )
+        except requests.RequestException:
+            return
+        if answer.status_code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            return
+        added = answer.content[known if answer.status_code == HTTPStatus.OK else 0 :]
+        self._heard[path] = known + len(added)
+        *lines, self._rest[path] = (self._rest.get(path, b"") + added).split(b"\n")
+        for line in lines:
+            hear(line.decode("utf-8", "replace").rstrip("\r"))
+
+
+def _why(details: dict[str, Any], status: str) -> str:
+    """Why a job did not complete."""
+    error = (details.get("error") or {}).get("error") or {}
+    return str(error.get("message") or f"it was {status.lower()}")

@@ -1,0 +1,98 @@
+"""The same steps elsewhere: what is heavy becomes a job of an Azure ML workspace.
+
+Data is prepared here and uploaded once; training and judging are jobs whose outputs come back, so
+that what follows, and whoever looks, finds the same files wherever they were made.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.azure.place import Place
+from mlops_spec.render import azureml
+from mlops_spec.spec import AzuremlCompute
+from mlops_spec.steps import Step, code_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlops_spec.facts import Facts
+    from mlops_spec.spec import Spec
+
+_DATA = "data_asset"
+_RIVAL = "rival"  # the input that is the champion
+
+
+def before(spec: Spec, data: Step, facts: Facts) -> Iterator[Step]:
+    """What must be in the workspace before the first job: libraries, machines, images.
+
+    Args:
+        spec: What is wanted.
+        data: The step that prepares the data set here.
+        facts: What the world is.
+    """
+    collected = _collected(data)
+    yield collected
+    yield _asset(spec, "environment", azureml.environment(spec))
+    if has_cluster(spec):
+        yield _asset(spec, "compute", azureml.cluster(spec))
+    code = code_of(data, facts)
+    document = azureml.data(spec, collected.payload, code, "${{data}}")
+    yield replace(_asset(spec, _DATA, document), needs=("data",))
+
+
+def has_cluster(spec: Spec) -> bool:
+    """Whether jobs wait for nodes of a cluster; otherwise machines are lent for them."""
+    return isinstance(spec.compute, AzuremlCompute) and spec.compute.cluster is not None
+
+
+def _collected(data: Step) -> Step:
+    """The data set with its images, which lie elsewhere otherwise."""
+    *command, flag, out = data.payload["command"]
+    words = [*command, "--collect", flag, out]
+    return replace(data, payload={**data.payload, "command": words})
+
+
+def _asset(spec: Spec, step_id: str, document: dict[str, Any]) -> Step:
+    payload = {"workspace": Place.of(spec).uri, "document": document}
+    return Step(step_id, "azureml.create", payload)
+
+
+def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
+    """A step as a job.
+
+    Args:
+        spec: What is wanted.
+        step: The step as a process on this machine.
+        data: The step that makes the data set an asset.
+        assets: Folders of this machine in its command line -> the models that they are.
+    """
+    assert isinstance(spec.compute, AzuremlCompute)
+    words = [f"${{{{{_RIVAL}}}}}" if word in assets else word for word in step.payload["command"]]
+    asset = data.payload["document"]
+    known: dict[str, dict[str, str]] = {
+        "spec": {"type": "uri_file", "path": "spec.json"},
+        "data": {"type": "uri_folder", "path": f"azureml:{asset['name']}:{asset['version']}"},
+        **{name: {"path": path} for name, path in step.payload.get("inputs", {}).items()},
+    }
+    for word in step.payload["command"]:
+        if word in assets:
+            known[_RIVAL] = {"type": "custom_model", "path": assets[word]}
+    names = [found[1] for word in words if (found := re.fullmatch(r"\$\{\{(\w+)\}\}", word))]
+    inputs = {
+        name: known.get(name, {"type": "uri_folder", "path": f"${{{{{name}}}}}"})
+        for name in names
+        if name != "out"
+    }
+    document = azureml.job(replace(step, payload={**step.payload, "command": words}), inputs)
+    return replace(
+        step,
+        action="azureml.job",
+        payload={"workspace": Place.of(spec).uri, "job": document, "spec": step.payload["spec"]},
+        needs=tuple(_DATA if need == "data" else need for need in step.needs),
+        beside=("environment", "compute") if has_cluster(spec) else ("environment",),
+        variables={},
+        terms={"job": azureml.terms(spec, step.id), "wait": spec.compute.wait},
+    )
