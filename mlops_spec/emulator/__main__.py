@@ -1,4 +1,4 @@
-"""The command line: `python -m mlops_spec.emulator [env | fault] --state DIR ...`."""
+"""The command line: `python -m mlops_spec.emulator [env | stop | fault] --state DIR ...`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import asyncio
 import importlib.util
 import json
 import logging
+import math
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.emulator import settings, workspaces
+from mlops_spec.emulator import ending, settings, workspaces
 from mlops_spec.errors import ExitCode, MlopsError, StateError
 
 if TYPE_CHECKING:
@@ -32,11 +33,12 @@ def main(words: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m mlops_spec.emulator", description=__doc__)
-    verbs = parser.add_subparsers(metavar="serve|env|fault")
+    verbs = parser.add_subparsers(metavar="serve|env|stop|fault")
     serve = verbs.add_parser("serve", help="run until told to end (also without a verb)")
     env = verbs.add_parser("env", help="print what sends a process here, as `export` lines")
+    stop = verbs.add_parser("stop", help="end the one that runs, and wait until it has ended")
     fault = verbs.add_parser("fault", help="ask for faults: a JSON list, or @FILE with one")
-    for verb, does in ((serve, _serve), (env, _env), (fault, _fault)):
+    for verb, does in ((serve, _serve), (env, _env), (stop, _stop), (fault, _fault)):
         verb.set_defaults(does=does)
         verb.add_argument("--state", type=Path, required=True, help="the emulator's folder")
     serve.add_argument("--port", type=int, default=0, help="of the proxy; 0 for any")
@@ -44,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--workspace", action="append", default=[], metavar=names)
     serve.add_argument("--record", action="store_true", help="write every exchange down")
     serve.add_argument("--parallel", type=int, default=1, help="jobs at a time")
+    idle = "end after so many seconds without a request or a job; 0 for never"
+    serve.add_argument("--idle", type=_seconds, default=0.0, metavar="SECONDS", help=idle)
     serve.add_argument("--azurite", type=Path, help="where it is installed on first use")
     fault.add_argument("faults", help='such as [{"kind": "throttle", "on": "PUT *"}]; [] for none')
     return parser
@@ -65,8 +69,16 @@ def _serve(arguments: argparse.Namespace) -> None:
         arguments.record,
         arguments.parallel,
         arguments.azurite or arguments.state / "azurite",
+        arguments.idle,
     )
     asyncio.run(serve(wanted))
+
+
+def _seconds(text: str) -> float:
+    found = float(text)
+    if not 0 <= found < math.inf:
+        raise ValueError
+    return found
 
 
 def _workspace(text: str) -> workspaces.Workspace:
@@ -79,6 +91,12 @@ def _workspace(text: str) -> workspaces.Workspace:
 def _env(arguments: argparse.Namespace) -> None:
     for name, value in settings.read(arguments.state)["environment"].items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+
+
+def _stop(arguments: argparse.Namespace) -> None:
+    pid = ending.stop(arguments.state)
+    what = f"ended the emulator of {arguments.state}, process {pid}"
+    sys.stdout.write(f"{what if pid else f'no emulator is running on {arguments.state}'}\n")
 
 
 def _fault(arguments: argparse.Namespace) -> None:

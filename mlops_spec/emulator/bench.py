@@ -10,10 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from mlops_spec.emulator.activity import Activity
     from mlops_spec.emulator.blobs import Blobs
     from mlops_spec.emulator.faults import Faults
     from mlops_spec.emulator.jobs import Job
     from mlops_spec.emulator.store import Store
+
+
+async def _nobody(job: Job) -> str:
+    raise AssertionError(job.name)
 
 
 @dataclass(frozen=True)
@@ -21,14 +26,16 @@ class Bench:
     """Where jobs run.
 
     Attributes:
+        activity: What a job that waits or runs is part of.
         folder: For the files of running jobs.
         slots: As many as commands may run at a time.
-        child: Runs a job that another one has made, and says how it ended.
+        child: Runs a job that another one has made, and says how it ended; set by who runs jobs.
     """
 
     store: Store
     blobs: Blobs
     faults: Faults
+    activity: Activity
     folder: Path
     slots: asyncio.Semaphore
-    child: Callable[[Job], Awaitable[str]]
+    child: Callable[[Job], Awaitable[str]] = _nobody

@@ -45,7 +45,10 @@ class Front:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
-        call = _call(request)
+        with self._world.activity.work():
+            return await self._answered(request, _call(request))
+
+    async def _answered(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         try:
             if call.host.endswith(f".{DOMAIN}"):
                 return await self._blob(request, call)

@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops_spec.emulator import commands, jobs, pipelines, process, sweeps
-from mlops_spec.emulator.bench import Bench
 from mlops_spec.emulator.routing import ServiceError
 from mlops_spec.errors import MlopsError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from mlops_spec.emulator.blobs import Blobs
-    from mlops_spec.emulator.faults import Faults
+    from mlops_spec.emulator.bench import Bench
     from mlops_spec.emulator.jobs import Job
-    from mlops_spec.emulator.store import Store
 
 _KINDS = {"Command": commands.run, "Sweep": sweeps.run, "Pipeline": pipelines.run}
 _STOPPED = "The emulator was stopped while the job had not ended."
@@ -26,21 +22,14 @@ _log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Runs jobs of a store.
+    """Runs jobs.
 
     Args:
-        store: Where they are.
-        blobs: Where their files are.
-        faults: What is to go wrong with them.
-        folder: For the files of running jobs.
-        parallel: How many commands run at a time.
+        bench: Where.
     """
 
-    def __init__(
-        self, store: Store, blobs: Blobs, faults: Faults, folder: Path, parallel: int
-    ) -> None:
-        slots = asyncio.Semaphore(parallel)
-        self._bench = Bench(store, blobs, faults, folder, slots, self._child)
+    def __init__(self, bench: Bench) -> None:
+        self._bench = replace(bench, child=self._child)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
         self._give_up_left_ones()
@@ -74,7 +63,8 @@ class Runner:
 
     async def _run(self, job: Job) -> None:
         try:
-            await _KINDS[job.properties["jobType"]](self._bench, job)
+            with self._bench.activity.work():
+                await _KINDS[job.properties["jobType"]](self._bench, job)
         except asyncio.CancelledError:
             if self._stopping:
                 job.end("Failed", jobs.error("ServiceError", _STOPPED))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files
-from mlops_spec.emulator import authority, azurite, identity, proxy, sas, settings, tables
+from mlops_spec.emulator import authority, azurite, ending, identity, proxy, sas, settings, tables
+from mlops_spec.emulator.activity import Activity
+from mlops_spec.emulator.bench import Bench
 from mlops_spec.emulator.blobs import Blobs
 from mlops_spec.emulator.faults import Fault, Faults
 from mlops_spec.emulator.recorder import FILE as TRAFFIC
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from mlops_spec.emulator.settings import Settings
 
 _ACCOUNT = "mlopsemulator"
+_log = logging.getLogger(__name__)
 
 
 async def serve(wanted: Settings) -> None:
@@ -39,33 +43,23 @@ async def serve(wanted: Settings) -> None:
         StateError: Another one has the state folder, or the blob storage can not run.
     """
     wanted.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _alone(wanted.state):
+    with ending.alone(wanted.state):
         program = azurite.install(wanted.azurite)
         end = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, end.set)
-        async with _running(wanted, program) as storage:
+        activity = Activity()
+        async with _running(wanted, program, activity) as storage:
             gone = asyncio.create_task(storage.ended())
             told = asyncio.create_task(end.wait())
-            await asyncio.wait((gone, told), return_when=asyncio.FIRST_COMPLETED)
+            rested = asyncio.create_task(activity.rest(wanted.idle))
+            await asyncio.wait((gone, told, rested), return_when=asyncio.FIRST_COMPLETED)
             told.cancel()
-            if not end.is_set():
+            rested.cancel()
+            if gone.done() and not end.is_set():
                 raise StateError("Azurite, the blob storage, has ended by itself")
-
-
-@contextlib.contextmanager
-def _alone(state: Path) -> Any:
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(state / "lock", timeout=0):
-            yield
-    except Timeout as error:
-        message = f"another emulator is running on {state}"
-        cure = (
-            "use that one (`python -m mlops_spec.emulator env`), end it, or choose another folder"
-        )
-        raise StateError(message, cure) from error
+            if not end.is_set():
+                _log.info("nobody has needed it for %g s: it ends", wanted.idle)
 
 
 def _secrets(state: Path) -> dict[str, Any]:
@@ -78,7 +72,9 @@ def _secrets(state: Path) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _running(wanted: Settings, program: Path) -> AsyncIterator[azurite.Azurite]:
+async def _running(
+    wanted: Settings, program: Path, activity: Activity
+) -> AsyncIterator[azurite.Azurite]:
     from aiohttp import ClientSession, ClientTimeout
 
     secrets = _secrets(wanted.state)
@@ -93,9 +89,11 @@ async def _running(wanted: Settings, program: Path) -> AsyncIterator[azurite.Azu
         await stack.enter_async_context(session)
         blobs = Blobs(session, account, storage.port)
         faults = Faults()
-        runner = Runner(store, blobs, faults, wanted.state / "jobs", wanted.parallel)
+        slots = asyncio.Semaphore(wanted.parallel)
+        runner = Runner(Bench(store, blobs, faults, activity, wanted.state / "jobs", slots))
         stack.push_async_callback(runner.stop)
-        world = World(store, blobs, identity.Identity(secrets["client"]), faults, runner)
+        who = identity.Identity(secrets["client"])
+        world = World(store, blobs, who, faults, runner, activity)
         for workspace in wanted.workspaces:
             await tables.make_workspace(world, workspace)
         port = await _listen(stack, wanted, world)
@@ -136,6 +134,10 @@ async def _control(stack: contextlib.AsyncExitStack, world: World) -> int:
     from pydantic import TypeAdapter, ValidationError
 
     async def answer(request: web.Request) -> web.Response:
+        with world.activity.work():
+            return await answered(request)
+
+    async def answered(request: web.Request) -> web.Response:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not world.identity.is_secret(given):
             return web.json_response({"error": "the client secret is missing"}, status=401)

@@ -29,6 +29,7 @@ class Settings:
         record: Whether every exchange is written down.
         parallel: How many jobs run at a time.
         azurite: Where the blob storage is installed.
+        idle: Seconds without requests and jobs after which it ends; 0 for never.
     """
 
     state: Path
@@ -37,6 +38,7 @@ class Settings:
     record: bool
     parallel: int
     azurite: Path
+    idle: float
 
 
 def environment(state: Path, port: int, secret: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from mlops_spec.emulator.activity import Activity
     from mlops_spec.emulator.blobs import Blobs
     from mlops_spec.emulator.faults import Faults
     from mlops_spec.emulator.identity import Identity
@@ -31,3 +32,4 @@ class World:
     identity: Identity
     faults: Faults
     runs: Runs
+    activity: Activity
