@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import logging
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _client(place: Place) -> Any:
+    logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)  # it announces what is experimental
     with warnings.catch_warnings():  # of other libraries' versions: nobody here can mend them
         warnings.simplefilter("ignore")
         from azure.ai.ml import MLClient

@@ -48,9 +48,10 @@ def last(ml: Any, base: str) -> Found:
     while True:
         name = base if number == 1 else f"{base}-{number}"
         try:
-            status = str(ml.jobs.get(name).status)
+            found = ml.jobs.get(name).status
         except ResourceNotFoundError:
             return Found(name)
+        status = str(getattr(found, "value", found))
         if status == COMPLETED or status not in FINAL:
             return Found(name, status)
         number += 1
@@ -102,15 +103,16 @@ class Follower:
         begin, before = time.monotonic(), ""
         while True:
             found = self._ask(session, details)
-            if found["status"] != before:
-                before = found["status"]
-                changed(before)
             for path in _LOGS:
                 if address := (found.get("logFiles") or {}).get(path):
                     self._read(session, path, address, hear)
-            if before in FINAL:
+            if found["status"] in FINAL:
                 for rest in filter(None, self._rest.values()):
                     hear(rest.decode("utf-8", "replace"))
+            if found["status"] != before:
+                before = found["status"]
+                changed(before)
+            if before in FINAL:
                 return "" if before == COMPLETED else _why(found, before)
             time.sleep(min(max((time.monotonic() - begin) / 10, _FIRST), _MOST))
 
@@ -169,6 +171,6 @@ class Follower:
 
 
 def _why(details: dict[str, Any], status: str) -> str:
-    """Why a job did not complete."""
+    """Why a job did not complete, without what its log says anyway."""
     error = (details.get("error") or {}).get("error") or {}
-    return str(error.get("message") or f"it was {status.lower()}")
+    return str(error.get("message") or f"it was {status.lower()}").partition(" Please check")[0]

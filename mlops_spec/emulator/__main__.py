@@ -62,13 +62,14 @@ def _serve(arguments: argparse.Namespace) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     found = tuple(_workspace(text) for text in arguments.workspace)
+    state = arguments.state.resolve()  # jobs run elsewhere
     wanted = settings.Settings(
-        arguments.state,
+        state,
         arguments.port,
         found,
         arguments.record,
         arguments.parallel,
-        arguments.azurite or arguments.state / "azurite",
+        arguments.azurite or state / "azurite",
         arguments.idle,
     )
     asyncio.run(serve(wanted))
