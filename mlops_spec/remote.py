@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_spec.azure.place import Place
 from mlops_spec.render import azureml
+from mlops_spec.render import pipeline as pipelines
 from mlops_spec.spec import AzuremlCompute
 from mlops_spec.steps import Step, code_of
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec
 
 _DATA = "data_asset"
+_NOBODY = "none"  # an input of Azure ML's can not be empty
 _RIVAL = "rival"  # the input that is the champion
 
 
@@ -36,6 +38,8 @@ def before(spec: Spec, data: Step, facts: Facts) -> Iterator[Step]:
     collected = _collected(data)
     yield collected
     yield _asset(spec, "environment", azureml.environment(spec))
+    if is_pipeline(spec):
+        yield _asset(spec, "environment_register", azureml.environment(spec, "register"))
     if has_cluster(spec):
         yield _asset(spec, "compute", azureml.cluster(spec))
     code = code_of(data, facts)
@@ -46,6 +50,11 @@ def before(spec: Spec, data: Step, facts: Facts) -> Iterator[Step]:
 def has_cluster(spec: Spec) -> bool:
     """Whether jobs wait for nodes of a cluster; otherwise machines are lent for them."""
     return isinstance(spec.compute, AzuremlCompute) and spec.compute.cluster is not None
+
+
+def is_pipeline(spec: Spec) -> bool:
+    """Whether one job does all that is done in the workspace."""
+    return isinstance(spec.compute, AzuremlCompute) and spec.compute.shape == "pipeline"
 
 
 def _collected(data: Step) -> Step:
@@ -80,7 +89,7 @@ def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
     for word in step.payload["command"]:
         if word in assets:
             known[_RIVAL] = {"type": "custom_model", "path": assets[word]}
-    names = [found[1] for word in words if (found := re.fullmatch(r"\$\{\{(\w+)\}\}", word))]
+    names = re.findall(r"\$\{\{(\w+)\}\}", " ".join(words))
     inputs = {
         name: known.get(name, {"type": "uri_folder", "path": f"${{{{{name}}}}}"})
         for name in names
@@ -95,4 +104,36 @@ def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
         beside=("environment", "compute") if has_cluster(spec) else ("environment",),
         variables={},
         terms={"job": azureml.terms(spec, step.id), "wait": spec.compute.wait},
+    )
+
+
+def pipeline(spec: Spec, data: Step, parts: Mapping[str, Step], train: str) -> Step:
+    """One job of all steps, whose parameters a trigger may change.
+
+    Args:
+        spec: What is wanted.
+        data: The step that makes the data set an asset.
+        parts: Its steps as jobs, in order.
+        train: The key of the training, by which the model is known again.
+    """
+    asset = data.payload["document"]
+    inputs = {
+        "data": {"type": "uri_folder", "path": f"azureml:{asset['name']}:{asset['version']}"},
+        "model": spec.registered_model,
+        "key": train,
+        "build": _NOBODY,
+        "build_address": _NOBODY,
+    }
+    return Step(
+        "pipeline",
+        "azureml.pipeline",
+        {
+            "workspace": Place.of(spec).uri,
+            "job": pipelines.document(parts, inputs),
+            "specs": {name: step.payload["spec"] for name, step in parts.items()},
+        },
+        needs=(_DATA,),
+        code=tuple(dict.fromkeys(name for step in parts.values() for name in step.code)),
+        beside=("environment", "environment_register", *(["compute"] if has_cluster(spec) else [])),
+        terms={"job": pipelines.terms(spec, parts), "wait": spec.compute.wait},
     )

@@ -44,6 +44,9 @@ def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
 
     train = place(train_step(spec, facts.weights))
     yield from first
+    if remote.is_pipeline(spec):
+        yield _pipeline(recorded, spec, facts, [*first, train])
+        return
     yield train
     yield place(evaluate_step(spec))
     if _has_benchmark(spec):
@@ -54,6 +57,33 @@ def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
             one.path: f"azureml:{spec.registered_model}:{one.version}" for one in facts.versions
         }
         yield place(step, models) if step.id == "evaluate_champion" else step
+
+
+def _pipeline(recorded: dict[str, Any], spec: Spec, facts: Facts, made: Sequence[Step]) -> Step:
+    """One job for all that is done in a workspace; whom to beat is found out there."""
+    *_, data, train = made
+    key = keys_of(made, facts)["train"]
+    judging = _asked(spec)["evaluation"] | {"gate": recorded["evaluation"]["gate"]}
+    part = {
+        "evaluation": judging,
+        "lineage": _origin(spec, facts, None),
+        "whole": {name: recorded[name] for name in _ABOUT_A_MODEL},
+    }
+    words = [
+        *("--data", "${{data}}", "--bundle", "${{train}}", "--evaluation", "${{evaluate}}"),
+        *("--registry", Place.of(spec).uri, "--models", "models"),
+        *("--model=${{model}}", "--train=${{key}}"),
+        *("--build=${{build}}", "--build-address=${{build_address}}"),
+    ]
+    code = (
+        *("mlops_spec.judging.evaluation", "mlops_spec.judging.gate", "mlops_spec.report"),
+        *("mlops_spec.registering", *filter(None, [_attention(spec)])),
+    )
+    promote = local(spec, "promote", words, part, needs=("data", "train", "evaluate"), code=code)
+    steps = {"train": train}
+    for step in (evaluate_step(spec), promote):
+        steps[step.id] = remote.job(spec, step, data, {})
+    return remote.pipeline(spec, data, steps, key)
 
 
 def _benchmark(recorded: dict[str, Any], spec: Spec) -> Step:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ import yaml
 from mlops_spec import files, snapshot
 from mlops_spec.actions import Context, Outcome, local
 from mlops_spec.actions._said import Said
-from mlops_spec.azure import assets, client, jobs
+from mlops_spec.azure import client, jobs, provision
 from mlops_spec.azure.place import Place
 from mlops_spec.errors import ElsewhereError
 from mlops_spec.render import azureml
+from mlops_spec.render import pipeline as pipelines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from mlops_spec.steps import Step
 
@@ -34,7 +36,7 @@ def create(step: Step, context: Context) -> Outcome:
     path = context.folder / "document.yml"
     files.write_text(path, yaml.safe_dump(document, sort_keys=False))
     with client.opened(place, context.emit) as ml, _progress(context):
-        text = assets.ensure(ml, path, document)
+        text = provision.ensure(ml, path, document)
     files.write_json(context.folder / "out" / "asset.json", {"text": text})
     return Outcome(text)
 
@@ -46,11 +48,31 @@ def job(step: Step, context: Context) -> Outcome:
         StepError: The job failed; carries what it said last.
         ElsewhereError: It runs, and nobody is to wait for it.
     """
+    make = partial(azureml.complete, step, context.key, context.keys)
+    _perform(step, context, make, {"out": context.folder / "out"})
+    return local.summary(context.folder / "out")
+
+
+def pipeline(step: Step, context: Context) -> Outcome:
+    """The same with one job for several steps, whose outputs come back side by side."""
+    for part, spec in step.payload["specs"].items():
+        files.write_json(context.folder / pipelines.spec_file(part), spec)
+    outputs = {part: context.folder / "out" / part for part in step.payload["specs"]}
+    _perform(step, context, partial(pipelines.complete, step, context.key), outputs)
+    return local.summary(outputs["promote"])
+
+
+def _perform(
+    step: Step,
+    context: Context,
+    make: Callable[[str], dict[str, Any]],
+    outputs: Mapping[str, Path],
+) -> None:
     place = Place.parse(step.payload["workspace"])
     with client.opened(place, context.emit) as ml:
         found = jobs.last(ml, azureml.name_of(step, context.key))
         if found.status == "":
-            document = _document(step, context, found.name)
+            document = _written(make(found.name), context)
             with _progress(context):
                 jobs.submit(ml, document)
             context.emit(f"submitted as job {found.name} of {place}")
@@ -62,17 +84,17 @@ def job(step: Step, context: Context) -> Outcome:
             )
         _follow(ml, place, found.name, context)
         with _progress(context):
-            jobs.fetch(ml, found.name, context.folder / "out")
-    return local.summary(context)
+            for name, folder in outputs.items():
+                jobs.fetch(ml, found.name, name, folder)
 
 
-def _document(step: Step, context: Context, name: str) -> Path:
+def _written(document: dict[str, Any], context: Context) -> Path:
     """The job as a file that `az ml job create -f` takes too, with its code beside it."""
-    document = azureml.complete(step, context.key, context.keys, name)
-    for one in document["inputs"].values():
-        if "type" not in one:  # a file or folder of this machine
-            one["path"] = str(Path(one["path"]).resolve())
-            one["type"] = "uri_folder" if Path(one["path"]).is_dir() else "uri_file"
+    for part in (document, *document.get("jobs", {}).values()):
+        for one in part["inputs"].values():
+            if isinstance(one, dict) and "type" not in one:  # a file or folder of this machine
+                one["path"] = str(Path(one["path"]).resolve())
+                one["type"] = "uri_folder" if Path(one["path"]).is_dir() else "uri_file"
     snapshot.write(context.folder / "code")
     path = context.folder / "job.yml"
     files.write_text(path, yaml.safe_dump(document, sort_keys=False))

@@ -16,10 +16,12 @@ from mlops_spec.actions._said import Said
 from mlops_spec.errors import ExitCode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlops_spec.steps import Step
 
 _GRACE_SECONDS = 15  # to leave after Ctrl-C before being killed
-SUMMARY = "out/summary.json"  # in a step's folder
+_SUMMARY = "summary.json"
 
 
 def run(step: Step, context: Context) -> Outcome:
@@ -32,15 +34,16 @@ def run(step: Step, context: Context) -> Outcome:
     with (context.folder / "log.txt").open("a", encoding="utf-8") as log:
         said = Said(context, log, hidden)
         code = _execute(command(step, context), _environment(step, context, chosen), said.hear)
-    if code != 0 and not (code == ExitCode.REFUSED and (context.folder / SUMMARY).exists()):
+    out = context.folder / "out"
+    if code != 0 and not (code == ExitCode.REFUSED and (out / _SUMMARY).exists()):
         killed = f"was killed by signal {-code}"
         raise said.failure(f"the process {killed if code < 0 else f'ended with exit code {code}'}")
-    return summary(context)
+    return summary(out)
 
 
-def summary(context: Context) -> Outcome:
-    """What a finished step says of itself."""
-    found = files.read_json(context.folder / SUMMARY)
+def summary(out: Path) -> Outcome:
+    """What a finished step says of itself, in the folder of its outputs."""
+    found = files.read_json(out / _SUMMARY)
     return Outcome(found["text"], found["metrics"], found["refused"], tuple(found["unread"]))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlops_spec.azure.place import Place
 
 COMPLETED = "Completed"
+_PIPELINE = "azureml.pipelinerun"
 FINAL = (COMPLETED, "Failed", "Canceled")
 _FIRST, _MOST = 0.5, 10.0  # seconds between two looks; a tenth of the time that has passed
 _RETRIES = 8
@@ -64,12 +65,21 @@ def submit(ml: Any, document: Path) -> None:
     ml.jobs.create_or_update(load_job(document))
 
 
-def fetch(ml: Any, name: str, folder: Path) -> None:
-    """The output `out` of a job that is done, in place of what is in a folder."""
+def fetch(ml: Any, name: str, output: str, folder: Path) -> None:
+    """An output of a job that is done, in place of what is in a folder."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as down:
-        ml.jobs.download(name, download_path=down, output_name="out")
+        ml.jobs.download(name, download_path=down, output_name=output)
         shutil.rmtree(folder, ignore_errors=True)
-        (Path(down) / "named-outputs" / "out").replace(folder)
+        (Path(down) / "named-outputs" / output).replace(folder)
+
+
+@dataclass
+class _Log:
+    """How much of a log was heard: bytes, and the begin of a line."""
+
+    heard: int = 0
+    rest: bytes = b""
 
 
 @dataclass
@@ -85,36 +95,44 @@ class Follower:
     ml: Any
     place: Place
     name: str
-    _heard: dict[str, int] = field(default_factory=dict)  # bytes of each log
-    _rest: dict[str, bytes] = field(default_factory=dict)  # the begin of a line
+    _logs: dict[str, _Log] = field(default_factory=dict)
+    _ended: set[str] = field(default_factory=set)  # steps of a pipeline whose logs were heard
 
     def to_end(self, hear: Callable[[str], None], changed: Callable[[str], None]) -> str:
         """Waits until the job has ended.
 
         Args:
-            hear: Hears each line of its log.
+            hear: Hears each line of its log; of a pipeline, of its steps' logs.
             changed: Hears each new status.
 
         Returns:
             Why it failed, empty if it did not; its status is final then.
         """
         session = self._session()
-        details = self._details_url(session)
+        runs = self._runs_url(session)
         begin, before = time.monotonic(), ""
         while True:
-            found = self._ask(session, details)
-            for path in _LOGS:
-                if address := (found.get("logFiles") or {}).get(path):
-                    self._read(session, path, address, hear)
-            if found["status"] in FINAL:
-                for rest in filter(None, self._rest.values()):
-                    hear(rest.decode("utf-8", "replace"))
+            found = self._ask(session, f"{runs}/{self.name}/details")
+            self._listen(session, self.name, found, hear)
+            if str(found.get("runType", "")).lower() == _PIPELINE:
+                self._listen_to_steps(session, runs, hear)
             if found["status"] != before:
                 before = found["status"]
                 changed(before)
             if before in FINAL:
                 return "" if before == COMPLETED else _why(found, before)
             time.sleep(min(max((time.monotonic() - begin) / 10, _FIRST), _MOST))
+
+    def _listen_to_steps(self, session: Any, runs: str, hear: Callable[[str], None]) -> None:
+        """The same of the steps of a pipeline that have something new to say."""
+        for step in self._ask(session, f"{runs}/{self.name}/children")["value"]:
+            name = step["runId"]
+            if name in self._ended:
+                continue
+            details = self._ask(session, f"{runs}/{name}/details")
+            self._listen(session, name, details, hear)
+            if details["status"] in FINAL:
+                self._ended.add(name)
 
     def _session(self) -> Any:
         import requests
@@ -126,12 +144,12 @@ class Follower:
         session.mount("https://", HTTPAdapter(max_retries=patience))
         return session
 
-    def _details_url(self, session: Any) -> str:
+    def _runs_url(self, session: Any) -> str:
         found = session.get(
             self.ml.workspaces.get(self.place.name).discovery_url, timeout=_ANSWER_SECONDS
         )
         found.raise_for_status()
-        return f"{found.json()['history']}/history/v1.0{self.place.path}/runs/{self.name}/details"
+        return f"{found.json()['history']}/history/v1.0{self.place.path}/runs"
 
     def _ask(self, session: Any, url: str) -> dict[str, Any]:
         """A document of the run history."""
@@ -150,24 +168,37 @@ class Follower:
         document: dict[str, Any] = answer.json()
         return document
 
-    def _read(self, session: Any, path: str, address: str, hear: Callable[[str], None]) -> None:
-        """The lines that were added to a log; a look that fails is made up for by the next."""
-        import requests
+    def _listen(
+        self, session: Any, run: str, details: dict[str, Any], hear: Callable[[str], None]
+    ) -> None:
+        """Hears what was added to the log of a run; the rest of it when it has ended."""
+        for path in _LOGS:
+            address = (details.get("logFiles") or {}).get(path)
+            if not address:
+                continue
+            log = self._logs.setdefault(f"{run}/{path}", _Log())
+            _read(session, address, log, hear)
+            if details["status"] in FINAL and log.rest:
+                hear(log.rest.decode("utf-8", "replace"))
+                log.rest = b""
 
-        known = self._heard.get(path, 0)
-        try:
-            answer = session.get(
-                address, headers={"Range": f"bytes={known}-"}, timeout=_ANSWER_SECONDS
-            )
-        except requests.RequestException:
-            return
-        if answer.status_code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-            return
-        added = answer.content[known if answer.status_code == HTTPStatus.OK else 0 :]
-        self._heard[path] = known + len(added)
-        *lines, self._rest[path] = (self._rest.get(path, b"") + added).split(b"\n")
-        for line in lines:
-            hear(line.decode("utf-8", "replace").rstrip("\r"))
+
+def _read(session: Any, address: str, log: _Log, hear: Callable[[str], None]) -> None:
+    """The lines that were added to a log; a look that fails is made up for by the next."""
+    import requests
+
+    asked = {"Range": f"bytes={log.heard}-"}
+    try:
+        answer = session.get(address, headers=asked, timeout=_ANSWER_SECONDS)
+    except requests.RequestException:
+        return
+    if answer.status_code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+        return
+    added = answer.content[log.heard if answer.status_code == HTTPStatus.OK else 0 :]
+    log.heard += len(added)
+    *lines, log.rest = (log.rest + added).split(b"\n")
+    for line in lines:
+        hear(line.decode("utf-8", "replace").rstrip("\r"))
 
 
 def _why(details: dict[str, Any], status: str) -> str:

@@ -16,7 +16,7 @@ from mlops_spec import files, tracking
 from mlops_spec.spec import AzuremlCompute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mlops_spec.spec import Spec
     from mlops_spec.steps import Step
@@ -25,6 +25,7 @@ _SCHEMAS = "https://azuremlschemas.azureedge.net/latest"
 # What only the engine needs: a job runs the trainers' command line from a recorded spec.
 _ENGINE_ONLY = {"hydra-core", "omegaconf", "rich"}
 _TIERS = {"dedicated": "Standard", "low_priority": "Spot"}  # of machines that are lent
+_PLACEHOLDER = re.compile(r"\$\{\{(\w+)\}\}")
 _VERSION = 12  # hexadecimal characters of a digest that name a version
 
 
@@ -48,31 +49,37 @@ def cluster(spec: Spec) -> dict[str, Any]:
     }
 
 
-def environment(spec: Spec) -> dict[str, Any]:
-    """The libraries of a job: this package's own requirements, versioned by their content."""
-    content = {"image": _compute(spec).image, "conda_file": _conda(spec)}
+def environment(spec: Spec, name: str = "train") -> dict[str, Any]:
+    """The libraries of a job: this package's own requirements, versioned by their content.
+
+    Args:
+        spec: What is wanted.
+        name: `train`, or `register` for the one job that also asks the workspace.
+    """
+    content = {"image": _compute(spec).image, "conda_file": _conda(spec, name)}
     return {
         "$schema": f"{_SCHEMAS}/environment.schema.json",
-        "name": "mlops_spec-train",
+        "name": f"mlops_spec-{name}",
         "version": files.sha256_of(content)[:_VERSION],
         **content,
     }
 
 
-def _conda(spec: Spec) -> dict[str, Any]:
-    extra = "timm" if spec.model.backbone.startswith("timm/") else ""
+def _conda(spec: Spec, name: str) -> dict[str, Any]:
+    extras = ["timm"] if spec.model.backbone.startswith("timm/") else []
+    extras += ["azure"] if name == "register" else []
     found = map(Requirement, requires("mlops_spec") or [])
-    wanted = [f"{r.name}{r.specifier}" for r in found if _is_for_jobs(r, extra)]
+    wanted = {f"{r.name}{r.specifier}" for r in found if _is_for_jobs(r, extras)}
     return {
-        "name": "train",
+        "name": name,
         "channels": ["conda-forge"],
         "dependencies": ["python=3.11", "pip", {"pip": sorted(wanted)}],
     }
 
 
-def _is_for_jobs(requirement: Requirement, extra: str) -> bool:
+def _is_for_jobs(requirement: Requirement, extras: Sequence[str]) -> bool:
     marker = requirement.marker
-    wanted = marker is None or "extra" not in str(marker) or marker.evaluate({"extra": extra})
+    wanted = marker is None or any(marker.evaluate({"extra": extra}) for extra in ["", *extras])
     return wanted and requirement.name not in _ENGINE_ONLY
 
 
@@ -117,7 +124,8 @@ def job(step: Step, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def terms(spec: Spec, step_id: str) -> dict[str, Any]:
     """How a command job is called, where and with what it runs, and for how long."""
-    compute, libraries = _compute(spec), environment(spec)
+    compute = _compute(spec)
+    libraries = environment(spec, "register" if step_id == "promote" else "train")
     alone = step_id != "train"  # nothing else is done by several machines together
     return {
         "display_name": f"{spec.name}-{step_id}",
@@ -164,7 +172,7 @@ def place_of(key: str) -> str:
 
 
 def _place(path: str, needs: Mapping[str, str]) -> str:
-    found = re.fullmatch(r"\$\{\{(\w+)\}\}", path)
+    found = _PLACEHOLDER.fullmatch(path)
     return place_of(needs[found[1]]) if found else path
 
 
@@ -189,9 +197,10 @@ def _processes(compute: AzuremlCompute) -> dict[str, Any]:
 
 
 def _word(word: str) -> str:
-    """A word of a command line for the job's shell, its placeholder in Azure ML's spelling."""
-    name = re.fullmatch(r"\$\{\{(\w+)\}\}", word)
-    if not name:
-        return shlex.quote(word)
-    group = "outputs" if name[1] == "out" else "inputs"
-    return f"${{{{{group}.{name[1]}}}}}"
+    """A word of a command line for the job's shell, its placeholders in Azure ML's spelling."""
+    told = _PLACEHOLDER.sub(lambda found: f"${{{{{_group(found[1])}.{found[1]}}}}}", word)
+    return told if _PLACEHOLDER.fullmatch(word) else shlex.quote(told)
+
+
+def _group(name: str) -> str:
+    return "outputs" if name == "out" else "inputs"

@@ -1,0 +1,89 @@
+"""One Azure ML pipeline of all that is done in a workspace, which a trigger can start again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlops_spec.render import azureml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlops_spec.spec import Spec
+    from mlops_spec.steps import Step
+
+PARTS = ("train", "evaluate", "promote")
+_SCHEMA = "https://azuremlschemas.azureedge.net/latest/pipelineJob.schema.json"
+
+
+def document(parts: Mapping[str, Step], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A pipeline job, but for `terms`.
+
+    Args:
+        parts: Its steps as jobs, in order.
+        inputs: Its parameters; an input of a step that has the name of one is bound to it.
+    """
+    return {
+        "$schema": _SCHEMA,
+        "type": "pipeline",
+        "inputs": dict(inputs),
+        "outputs": {name: {"type": "uri_folder", "mode": "rw_mount"} for name in parts},
+        "jobs": {name: _part(name, step, inputs) for name, step in parts.items()},
+    }
+
+
+def _part(name: str, step: Step, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    document = {key: value for key, value in step.payload["job"].items() if key != "$schema"}
+    bound = {word: _bound(word, one, inputs) for word, one in document["inputs"].items()}
+    return {
+        **document,
+        "inputs": bound,
+        "outputs": {"out": f"${{{{parent.outputs.{name}}}}}"},
+    }
+
+
+def _bound(name: str, one: Any, inputs: Mapping[str, Any]) -> Any:
+    if name in inputs:
+        return f"${{{{parent.inputs.{name}}}}}"
+    if name in PARTS:
+        return f"${{{{parent.jobs.{name}.outputs.out}}}}"
+    return one
+
+
+def terms(spec: Spec, parts: Mapping[str, Step]) -> dict[str, Any]:
+    """How a pipeline is called, and where and with what its steps run."""
+    of_parts = {name: dict(step.terms["job"]) for name, step in parts.items()}
+    cluster = {one.pop("compute", "serverless") for one in of_parts.values()}
+    for one in of_parts.values():
+        del one["experiment_name"]
+    return {
+        "display_name": f"{spec.name}-pipeline",
+        "experiment_name": spec.name,
+        "settings": {"default_compute": cluster.pop(), "continue_on_step_failure": False},
+        "jobs": of_parts,
+    }
+
+
+def complete(step: Step, key: str, name: str = "") -> dict[str, Any]:
+    """The document of a pipeline as it is submitted; see `azureml.complete`."""
+    terms = dict(step.terms["job"])
+    of_parts = terms.pop("jobs")
+    job = {**step.payload["job"], **terms, "name": name or azureml.name_of(step, key)}
+    outputs = {
+        part: {**one, "path": f"{azureml.place_of(key)}{part}/"}
+        for part, one in job["outputs"].items()
+    }
+    jobs = {
+        part: {**one, **of_parts[part], "inputs": {**one["inputs"], "spec": _spec(part)}}
+        for part, one in job["jobs"].items()
+    }
+    return {**job, "outputs": outputs, "jobs": jobs}
+
+
+def _spec(part: str) -> dict[str, str]:
+    return {"type": "uri_file", "path": spec_file(part)}
+
+
+def spec_file(part: str) -> str:
+    """The recorded spec of a part, beside the document."""
+    return f"{part}.spec.json"
