@@ -48,7 +48,7 @@ def opened(place: Place, say: Callable[[str], None] = lambda _: None) -> Iterato
 
 @contextlib.contextmanager
 def variables(place: Place, say: Callable[[str], None]) -> Iterator[None]:
-    """This process's environment, as an emulated workspace needs it; unchanged for Azure."""
+    """The environment of this process, as an emulated workspace needs it; unchanged for Azure."""
     wanted = emulation.variables(place, say) if place.emulator else {}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
