@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +70,16 @@ def _is_installed(package: str) -> bool:
         return False
 
 
-def _client(place: Place) -> Any:
-    with warnings.catch_warnings():  # of other libraries' versions: nobody here can mend them
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """While the SDK is imported: its warnings are about other libraries' versions."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        yield
+
+
+def _client(place: Place) -> Any:
+    with _quietly():
         from azure.ai.ml import MLClient
         from azure.identity import DefaultAzureCredential
 
@@ -80,7 +88,7 @@ def _client(place: Place) -> Any:
         token = credential.get_token(f"{MANAGEMENT}/.default").token
         emulation.ensure_workspace(place, token, MANAGEMENT)
     words = (place.subscription, place.group, place.name)
-    return MLClient(credential, *words, enable_telemetry=False)
+    return MLClient(credential, *words, enable_telemetry=False, show_progress=False)
 
 
 @contextlib.contextmanager
@@ -90,8 +98,9 @@ def told(place: Place) -> Iterator[None]:
     Raises:
         StateError: Azure said no; tokens and signatures are taken out of its words.
     """
-    from azure.ai.ml.exceptions import MlException
-    from azure.core import exceptions
+    with _quietly():
+        from azure.ai.ml.exceptions import MlException
+        from azure.core import exceptions
 
     try:
         yield
@@ -108,10 +117,19 @@ def told(place: Place) -> Iterator[None]:
         raise StateError(_first_line(error), "mend it in the spec, " + _AGAIN) from error
 
 
+def is_workspace(error: Any) -> bool:
+    """Whether it is the workspace itself, or what it is in, that was not found."""
+    code, said = _code(error), str(error.message)
+    return code in _NOT_THERE and re.search(r"/workspaces/[^/']+/", said) is None
+
+
+def _code(error: Any) -> str:
+    return str(getattr(error.error, "code", "") or "")
+
+
 def _refusal(error: Any, place: Place) -> StateError:
     """What an answer of Azure's that is an error means, by its status and code."""
-    code = str(getattr(error.error, "code", "") or "")
-    said = _first_line(error)
+    code, said = _code(error), _first_line(error)
     scope = (
         f"/subscriptions/{place.subscription}/resourceGroups/{place.group}"
         f"/providers/Microsoft.MachineLearningServices/workspaces/{place.name}"
@@ -122,11 +140,12 @@ def _refusal(error: Any, place: Place) -> StateError:
         case 403:
             message = f"this login may not do that in {place}: {said}"
             cure = f"az role assignment create --role {_ROLE!r} --assignee WHO --scope {scope}"
-        case 404 if code in _NOT_THERE and f"/workspaces/{place.name}" not in said:
+        case 404 if is_workspace(error):
             message = f"there is no {place}: {said}"
             cure = "make it: python -m mlops_spec render OVERRIDES, and the commands it prints"
         case 409:
-            message, cure = f"somebody else changes the same in {place}: {said}", _AGAIN
+            message = f"somebody else changes the same in {place}: {said}"
+            cure = _AGAIN.removeprefix("then ")
         case 429:
             message, cure = f"Azure asks for patience: {said}", f"wait a minute, {_AGAIN}"
         case status if status is not None and status >= 500:  # noqa: PLR2004 - HTTP's
