@@ -11,16 +11,44 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING
 
+from filelock import Timeout
+
 from mlops_spec import bundle, learned, lineage, registry, signing, verification
+from mlops_spec.errors import StateError
 from mlops_spec.verification import Expected
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from mlops_spec.lineage import Lineage
     from mlops_spec.registry import Candidate
+
+PATIENCE_SECONDS = 300.0  # for others who write
+
+
+@contextlib.contextmanager
+def alone(lock: AbstractContextManager[object], held: Path, home: Path) -> Iterator[None]:
+    """While nobody else writes, and after what was left by a writer that was killed.
+
+    Args:
+        lock: Of the registry.
+        held: What it is called in an error.
+        home: Where bundles of the model are kept.
+
+    Raises:
+        StateError: Others write for long.
+    """
+    try:
+        with lock:
+            put_back(home)
+            yield
+    except Timeout as error:
+        message = f"another process has held {held} for {PATIENCE_SECONDS:.0f} s"
+        raise StateError(message, "wait for it to end, then run the same command again") from error
 
 
 def store(candidate: Candidate, path: Path) -> None:
@@ -29,9 +57,7 @@ def store(candidate: Candidate, path: Path) -> None:
     It is made anew each time, of nothing that lay there: its lineage vouches for all of it. What
     lies there is exchanged only if it differs, for a moment without either.
     """
-    partial = _partial_of(path)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = _begin(path)
     for name in bundle.FILES:
         shutil.copy2(candidate.bundle / name, partial)
     shutil.copy2(candidate.report, partial)
@@ -44,6 +70,40 @@ def store(candidate: Candidate, path: Path) -> None:
     if _is_there(path, made, candidate.known.key):
         shutil.rmtree(partial)
         return
+    _exchange(partial, path)
+
+
+def bring(path: Path, download: Callable[[Path], None], expected: Expected) -> str:
+    """Puts a bundle that is kept elsewhere in place, if it is what is expected.
+
+    Args:
+        path: Its place.
+        download: Writes its files into a folder.
+        expected: What it has to be; nothing that comes from elsewhere is believed.
+
+    Returns:
+        Why it stayed away; empty when it is there.
+    """
+    partial = _begin(path)
+    download(partial)
+    wrong = verification.check(partial, expected, signature=False).problems
+    gone = not any(partial.iterdir())
+    if gone or wrong:
+        shutil.rmtree(partial)
+        return "its bundle is gone" if gone else f"what is kept of it is damaged: {wrong[0]}"
+    _exchange(partial, path)
+    return ""
+
+
+def _begin(path: Path) -> Path:
+    """An empty folder to make a bundle in."""
+    partial = _partial_of(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def _exchange(partial: Path, path: Path) -> None:
     if path.exists():
         path.replace(registry.aside_of(path))
     partial.replace(path)

@@ -8,28 +8,22 @@ process that is killed between them leaves nothing false.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from filelock import Timeout
-
-from mlops_spec import bundle, champions, copies, lineage, registry, tracking
-from mlops_spec.champions import Move
-from mlops_spec.errors import StateError
-from mlops_spec.registry import BASELINE, CHAMPION, DIGEST, METRIC, MOVE, TRAIN
+from mlops_spec import bundle, champions, copies, entries, registry, tracking
+from mlops_spec.registry import CHAMPION, DIGEST, MOVE, TRAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from typing import Literal
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+    from mlops_spec.champions import Move
+    from mlops_spec.entries import Kind
     from mlops_spec.registry import Candidate, Shelf, Version
-
-_PATIENCE_SECONDS = 300.0  # for others who write
 
 
 @dataclass(frozen=True)
@@ -43,13 +37,17 @@ class LocalRegistry:
         """The models of which a version was registered by this program."""
         return registry.names(self.database)
 
+    def look(self, model: str) -> Shelf:
+        """All that is known of a model."""
+        return registry.look(self.database, self.models, model)
+
     def versions(self, model: str) -> list[Version]:
         """The versions of a model by number, also those of other origin."""
-        return self._look(model).versions
+        return self.look(model).versions
 
     def history(self, model: str) -> list[Move]:
         """The moves of the champion alias, the oldest first."""
-        return self._look(model).moves
+        return self.look(model).moves
 
     def register(self, candidate: Candidate) -> Version:
         """Makes a model a version, or finds the version that it is; the champion stays."""
@@ -59,10 +57,11 @@ class LocalRegistry:
             versions = self.versions(candidate.model)
             known = next((one for one in versions if one.digest == digest), None)
             if known and known.version == candidate.baseline:
-                candidate = _as_before(candidate, known, versions)
+                candidate = entries.as_before(candidate, known, versions)
             copies.store(candidate, path)
             if known:
-                _renew(client, candidate, known)
+                for key, value in entries.renewed(candidate, known).items():
+                    client.set_model_version_tag(candidate.model, str(known.version), key, value)
             number = known.version if known else _create(client, candidate, path, digest)
         made = registry.find(self.versions(candidate.model), number)
         assert made is not None, "it was made, or known, a moment ago"
@@ -71,8 +70,8 @@ class LocalRegistry:
     def promote(self, model: str, version: int, why: str, beaten: int) -> Move | None:
         """Makes a version champion and notes why; None when it is champion already."""
         with self._writing(model) as client:
-            shelf = self._look(model)
-            _check_promotion(model, shelf.versions, version, beaten)
+            shelf = self.look(model)
+            entries.check_promotion(model, shelf.versions, version, beaten)
             return _move(client, model, shelf, version, ("promote", why))
 
     def rollback(self, model: str) -> Move:
@@ -80,16 +79,16 @@ class LocalRegistry:
         if copies.left(self.models / model):  # it may be the very bundle to go back to
             with self._alone(model):
                 pass
-        registry.before(self.versions(model), self.history(model), model)  # no MLflow for a no
+        entries.before(self.look(model), model)  # no MLflow for a no
         with self._writing(model) as client:
-            shelf = self._look(model)
-            version = registry.before(shelf.versions, shelf.moves, model)
+            shelf = self.look(model)
+            version = entries.before(shelf, model)
             move = _move(client, model, shelf, version.version, ("rollback", ""))
         assert move is not None, "the one before is not the one of now"
         return move
 
-    def _look(self, model: str) -> Shelf:
-        return registry.look(self.database, self.models, model)
+    def fetch(self, model: str, version: Version) -> None:
+        """Nothing: there is no other place that bundles are kept in."""
 
     @contextlib.contextmanager
     def _writing(self, model: str) -> Iterator[MlflowClient]:
@@ -104,94 +103,23 @@ class LocalRegistry:
     @contextlib.contextmanager
     def _alone(self, model: str) -> Iterator[None]:
         """While nobody else writes, and after what was left by a writer that was killed."""
-        try:
-            with tracking.only_setup(tracking.uri_of(self.database.resolve()), _PATIENCE_SECONDS):
-                copies.put_back(self.models / model)
-                yield
-        except Timeout as error:
-            message = f"another process has held {self.database} for {_PATIENCE_SECONDS:.0f} s"
-            raise StateError(
-                message, "wait for it to end, then run the same command again"
-            ) from error
-
-
-def _check_promotion(model: str, versions: Sequence[Version], version: int, beaten: int) -> None:
-    """Whether a version is there, and the champion still the one that it was measured against.
-
-    Raises:
-        StateError: It is not.
-    """
-    if registry.find(versions, version) is None:
-        known = ", ".join(str(one.version) for one in versions) or "none"
-        message = f"{model} has no version {version} to promote (versions: {known})"
-        raise StateError(message, "register it first")
-    champion = registry.champion(versions)
-    now = champion.version if champion else 0
-    if now not in (beaten, version):
-        who, whom = (f"version {one}" if one else "none" for one in (now, beaten))
-        message = f"another model became champion meanwhile: {model} has {who}, not {whom}"
-        raise StateError(message, "run the same command again: it is judged against that one")
+        setup = tracking.only_setup(
+            tracking.uri_of(self.database.resolve()), copies.PATIENCE_SECONDS
+        )
+        with copies.alone(setup, self.database, self.models / model):
+            yield
 
 
 def _move(
-    client: MlflowClient,
-    model: str,
-    shelf: Shelf,
-    version: int,
-    reason: tuple[Literal["promote", "rollback"], str],
+    client: MlflowClient, model: str, shelf: Shelf, version: int, reason: tuple[Kind, str]
 ) -> Move | None:
     """Notes a move, then moves the alias; in this order, see `champions`."""
-    now = registry.champion(shelf.versions)
-    if now and now.version == version:
-        return None
-    when = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    move = Move(now.version if now else 0, version, *reason, when)
-    client.set_registered_model_tag(model, f"{MOVE}{shelf.notes + 1:06}", champions.note(move))
-    client.set_registered_model_alias(model, CHAMPION, str(version))
+    move = entries.move(shelf.versions, version, reason)
+    if move:
+        note = champions.note(move)
+        client.set_registered_model_tag(model, f"{MOVE}{shelf.notes + 1:06}", note)
+        client.set_registered_model_alias(model, CHAMPION, str(version))
     return move
-
-
-def _as_before(candidate: Candidate, known: Version, versions: Sequence[Version]) -> Candidate:
-    """A candidate that is the very version it was measured against: it stays another's challenger.
-
-    A training with other code, for example, ends with the same weights. To be told as its own
-    rival and parent would ask its next plan for a comparison with itself.
-    """
-    origin = candidate.known.origin
-    champion = _parent(known, versions)
-    parents = origin.parents.model_copy(update={"champion": champion})
-    origin = origin.model_copy(update={"parents": parents})
-    return replace(
-        candidate, baseline=known.baseline, known=replace(candidate.known, origin=origin)
-    )
-
-
-def _parent(known: Version, versions: Sequence[Version]) -> lineage.Champion | None:
-    """The champion that a version was measured against, as a lineage names it."""
-    rival = registry.find(versions, known.baseline)
-    if rival:
-        return lineage.Champion(version=rival.version, digest=rival.digest)
-    try:
-        return lineage.read(Path(known.path) / lineage.FILE).parents.champion
-    except (FileNotFoundError, StateError):
-        return None
-
-
-def _renew(client: MlflowClient, candidate: Candidate, known: Version) -> None:
-    """What a known model has of its last judgement: whom it was measured against, and how well."""
-    before = {
-        TRAIN: known.train,
-        BASELINE: str(known.baseline),
-        **{f"{METRIC}{name}": repr(value) for name, value in known.metrics.items()},
-    }
-    for key, value in _tags(candidate).items():
-        if before.get(key) != value:
-            client.set_model_version_tag(candidate.model, str(known.version), key, value)
-
-
-def _tags(candidate: Candidate) -> dict[str, str]:
-    metrics = {f"{METRIC}{name}": repr(value) for name, value in candidate.metrics.items()}
-    return {TRAIN: candidate.train, BASELINE: str(candidate.baseline), **metrics}
 
 
 def _create(client: MlflowClient, candidate: Candidate, path: Path, digest: str) -> int:
@@ -204,7 +132,7 @@ def _create(client: MlflowClient, candidate: Candidate, path: Path, digest: str)
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     run = _track(client, candidate, digest)
-    source, tags = path.resolve().as_uri(), {**_tags(candidate), DIGEST: digest}
+    source, tags = path.resolve().as_uri(), {**entries.tags(candidate), DIGEST: digest}
     return int(client.create_model_version(candidate.model, source, run, tags=tags).version)
 
 

@@ -68,6 +68,9 @@ class Registry(Protocol):
     def names(self) -> list[str]:
         """The models of which a version was registered by this program, sorted."""
 
+    def look(self, model: str) -> Shelf:
+        """All that is known of a model, read at one moment; nothing of an unknown one."""
+
     def versions(self, model: str) -> list[Version]:
         """The versions of a model by number, also those of other origin; none of an unknown one."""
 
@@ -86,6 +89,23 @@ class Registry(Protocol):
 
     def rollback(self, model: str) -> Move:
         """Makes the champion before champion again, if its bundle is what it was."""
+
+    def fetch(self, model: str, version: Version) -> None:
+        """Brings a version's bundle to its `path`, unless something lies there already.
+
+        Raises:
+            StateError: The registry has it no more, or not as it was registered.
+        """
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All that a registry knows of one model, read at one moment."""
+
+    versions: list[Version]
+    moves: list[Move]
+    notes: int  # number of the last note of a move
+    deleted: list[Version]  # that those of now were measured against
 
 
 def find(versions: Sequence[Version], number: int) -> Version | None:
@@ -128,30 +148,6 @@ def _rolled_back(versions: Sequence[Version], train: str) -> Version | None:
     return next((one for one in versions if one.rolled_back and one.train == train), None)
 
 
-def before(versions: Sequence[Version], moves: Sequence[Move], model: str) -> Version:
-    """The version that a rollback goes back to.
-
-    Raises:
-        StateError: There is none, or its bundle is not what it was.
-    """
-    now = champion(versions)
-    there = {one.version for one in versions}  # a version that was deleted is passed over
-    line = [number for number in champions.line(moves) if number in there]
-    earlier = line[:-1] if now and line and line[-1] == now.version else line
-    if not earlier:
-        what = f"nobody was before version {now.version}" if now else "there never was one"
-        message = f"{model} has no earlier champion to go back to: {what}"
-        raise StateError(message, f"look at its history: python -m mlops_spec models {model}")
-    version = find(versions, earlier[-1])
-    assert version is not None, "only versions that are there were kept"
-    bad = damage(version)
-    if bad:
-        message = f"{model} {version.version} was champion before, but {bad}"
-        restore = f"restore {version.path}" if version.path else "move the alias by hand"
-        raise StateError(message, f"{restore}, then run the same command again")
-    return version
-
-
 def damage(version: Version) -> str:
     """Why the bundle of a version is not what was registered; empty when it is. Reads all of it."""
     from mlops_spec import verification
@@ -165,38 +161,35 @@ def damage(version: Version) -> str:
     return verification.damage(folder, version.digest)
 
 
-@dataclass(frozen=True)
-class Shelf:
-    """All that the registry on this machine knows of one model, read at one moment."""
-
-    versions: list[Version]
-    moves: list[Move]
-    notes: int  # number of the last note of a move
-    deleted: list[Version]  # that those of now were measured against
-
-
 def names(database: Path) -> list[str]:
     """The models of which a version was registered by this program."""
     return registry_tables.names(database, DIGEST)
 
 
 def read(database: Path, models: Path, model: str) -> list[Version]:
-    """The versions that were registered by this program; none while the database does not exist.
-
-    Of those that were deleted only the ones that others were measured against are among them.
+    """What is `of_ours` on this machine; nothing while the database does not exist.
 
     Raises:
         StateError: The database can not be read, or somebody else made a version champion.
     """
-    shelf = look(database, models, model)
-    versions = shelf.versions
-    for version in versions:
+    return of_ours(look(database, models, model), model)
+
+
+def of_ours(shelf: Shelf, model: str) -> list[Version]:
+    """The versions of a model that were registered by this program: what a plan is made from.
+
+    Of those that were deleted only the ones that others were measured against are among them.
+
+    Raises:
+        StateError: Somebody else made a version champion.
+    """
+    for version in shelf.versions:
         if version.champion and not version.digest:
             number = version.version
             message = f"the champion of {model}, version {number}, was not registered from here"
             cure = "choose another registered_model, or go back with the verb rollback"
             raise StateError(message, cure)
-    return [*(version for version in versions if version.digest), *shelf.deleted]
+    return [*(version for version in shelf.versions if version.digest), *shelf.deleted]
 
 
 def look(database: Path, models: Path, model: str) -> Shelf:
@@ -210,14 +203,34 @@ def look(database: Path, models: Path, model: str) -> Shelf:
     own: dict[int, dict[str, str]] = {}
     for number, key, value in tags:
         own.setdefault(number, {})[key] = value
-    versions = [_version(row, own.get(row[0], {}), models / model) for row in rows]
-    now = champion(versions)
-    sound = [move for _, text in notes if (move := champions.noted(text))]
-    moves = champions.followed(sound, now.version if now else 0)
-    out = champions.rolled_back(moves)
+    versions = [
+        version((number, _moment(created)), own.get(number, {}), models / model, champion=bool(now))
+        for number, created, now in rows
+    ]
     last = max((int(key.removeprefix(MOVE)) for key, _ in notes), default=0)
-    there = [replace(version, rolled_back=version.version in out) for version in versions]
-    return Shelf(there, moves, last, [*_deleted(versions, own, models / model)])
+    sound = [move for _, text in notes if (move := champions.noted(text))]
+    return shelf(versions, own, (sound, last), models / model)
+
+
+def shelf(
+    versions: Sequence[Version],
+    tags: Mapping[int, Mapping[str, str]],
+    notes: tuple[Sequence[Move], int],
+    home: Path,
+) -> Shelf:
+    """What a registry knows of a model, from what it keeps.
+
+    Args:
+        versions: Those that are there.
+        tags: Of each number, also of versions that were deleted.
+        notes: Of moves, the oldest first, and the number of the last one.
+        home: Where bundles of the model are kept.
+    """
+    now = champion(versions)
+    moves = champions.followed(notes[0], now.version if now else 0)
+    out = champions.rolled_back(moves)
+    there = [replace(one, rolled_back=one.version in out) for one in versions]
+    return Shelf(there, moves, notes[1], [*_deleted(versions, tags, home)])
 
 
 def _deleted(
@@ -240,22 +253,28 @@ def _deleted(
             )
 
 
-def _version(row: registry_tables.Row, tags: dict[str, str], home: Path) -> Version:
-    number, created, is_champion = row
+def version(
+    row: tuple[int, str], tags: Mapping[str, str], home: Path, *, champion: bool
+) -> Version:
+    """A version from its number, the moment it was made, and its tags."""
     digest = tags.get(DIGEST, "")
     path = home_of(home, digest) if digest else Path()
     return Version(
-        version=number,
+        version=row[0],
         train=tags.get(TRAIN, ""),
         baseline=int(tags[BASELINE]) if tags.get(BASELINE, "").isdecimal() else 0,
         path=str(path) if digest else "",
-        champion=bool(is_champion),
+        champion=champion,
         digest=digest,
         intact=bool(digest) and (path / "model.json").exists(),
-        created=f"{datetime.fromtimestamp(created / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        created=row[1],
         metrics=dict(_metrics(tags)),
         tags={key: value for key, value in tags.items() if not key.startswith(OURS)},
     )
+
+
+def _moment(milliseconds: int) -> str:
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _metrics(tags: Mapping[str, str]) -> Iterator[tuple[str, float]]:

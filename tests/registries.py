@@ -1,14 +1,19 @@
 """Registries for tests: what one suite asks of each implementation, and how the world meddles."""
 
+import hashlib
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import emulation
 import pytest
 import small_bundle
 
 from mlops_spec import files, lineage, registry
+from mlops_spec.azure import assets, content
+from mlops_spec.azure.place import Place
+from mlops_spec.azure.registry import AzuremlRegistry
 from mlops_spec.registering import LocalRegistry
 from mlops_spec.registry import Candidate
 
@@ -72,8 +77,15 @@ def mlflow_client(database=DATABASE):
 class Local:
     """The registry on this machine, in the working folder."""
 
+    def world(self, folder):
+        """What the tests of a module need besides; nothing."""
+        return nullcontext()
+
     def open(self):
         return LocalRegistry(DATABASE, MODELS)
+
+    def moved(self, first):
+        """The working folder is a copy of the one that a model was registered in."""
 
     def move_by_hand(self, model, version):
         """What a person does to the alias with the registry's own tools."""
@@ -104,4 +116,70 @@ class Local:
             file.write(b"x")
 
 
-IMPLEMENTATIONS = {"local": Local()}
+@dataclass
+class Azureml:
+    """Workspaces of an emulator: the one of the working folder is called after it."""
+
+    state: str = ""
+
+    @contextmanager
+    def world(self, folder):
+        with emulation.running(folder / "azure") as emulator:
+            self.state = str(emulator.state)
+            yield
+
+    @property
+    def place(self):
+        name = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:20]
+        return Place(emulation.SUBSCRIPTION, emulation.GROUP, f"mlw-{name}", self.state)
+
+    @property
+    def ml(self):
+        """Azure's SDK, as people use it."""
+        return emulation.client(self.place.name)
+
+    def open(self):
+        return AzuremlRegistry(self.place, MODELS)
+
+    def moved(self, first):
+        """Another folder is another workspace: nothing is registered there."""
+        self.open().register(first)
+
+    def move_by_hand(self, model, version):
+        """What a person does to the tags in the studio."""
+        for asset in self.ml.models.list(name=model):
+            asset.tags.pop("champion", None)
+            if asset.version == str(version):
+                asset.tags["champion"] = "by hand"
+            self.ml.models.create_or_update(asset)
+
+    def delete(self, model, version):
+        self.ml.models.archive(model, str(version))
+
+    edit = Local.edit
+    change = Local.change
+
+    def alias(self, model):
+        found = [one for one in self.ml.models.list(name=model) if "champion" in one.tags]
+        assert len(found) < 2
+        return int(found[0].version) if found else 0
+
+    def second_write(self):
+        """The one write that a move consists of; taking the tag from the one before is another."""
+        return "mlops_spec.azure.assets.write"
+
+    def lose(self, version):
+        """Both the copy here and what the workspace keeps."""
+        shutil.rmtree(version.path)
+        self.lose_blobs(version)
+
+    def lose_blobs(self, version):
+        model = Path(version.path).parent.name
+        uri = assets.address(self.ml, model, version.version)
+        container, prefix = content.opened(self.ml, uri)
+        with container:
+            for blob in container.list_blobs(prefix):
+                container.delete_blob(blob.name)
+
+
+IMPLEMENTATIONS = {"azureml": Azureml(), "local": Local()}

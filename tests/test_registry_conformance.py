@@ -20,18 +20,21 @@ KEYS = ["", *(f"{number}a" * 32 for number in range(1, 6))]
 def made(request, tmp_path_factory):
     """A registry with one version and no champion; a first one may take seconds to make."""
     case, folder = IMPLEMENTATIONS[request.param], tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        first = candidate(folder / "model1", KEYS[1], 0, 1.0, metrics={"log_loss": 0.25})
-        case.open().register(first)
-    return case, folder
+    with case.world(tmp_path_factory.mktemp("world")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            first = candidate(folder / "model1", KEYS[1], 0, 1.0, metrics={"log_loss": 0.25})
+            case.open().register(first)
+        yield case, folder, first
 
 
 @pytest.fixture
 def case(made, tmp_path, monkeypatch):
-    shutil.copytree(made[1], tmp_path, dirs_exist_ok=True)
+    case, folder, first = made
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    return made[0]
+    case.moved(first)
+    return case
 
 
 @pytest.fixture

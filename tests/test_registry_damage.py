@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 from registries import DATABASE, MODELS, register
 
-from mlops_spec import files, registering, registry
+from mlops_spec import copies, files, registry
 from mlops_spec.errors import MlopsError
 
 # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates.
@@ -47,7 +47,7 @@ def test_a_locked_database_is_said_with_the_cure(second, monkeypatch):
 
 
 def test_who_writes_for_long_is_said(second, monkeypatch):
-    monkeypatch.setattr(registering, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(copies, "PATIENCE_SECONDS", 0.1)
     with FileLock(f"{DATABASE.resolve()}.lock"), pytest.raises(MlopsError, match="has held"):
         register(second)
 

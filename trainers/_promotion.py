@@ -8,6 +8,7 @@ a result: `verdict.json` says it, and no run fails because a model was not bette
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import bundle, files, registry
@@ -24,19 +25,19 @@ NOBODY = "none"  # an input of a job can not be empty
 def promote(spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Judges a model against the champion of now, and makes it champion if it is better."""
     place = _verbs.registry_of(args)
-    versions = registry.of_ours(place.versions(args.model), args.model)
+    versions = registry.of_ours(place.look(args.model), args.model)
     train = bundle.digest(args.bundle) if args.train == NOBODY else args.train
     rival, kept = registry.rival(versions, train), registry.kept(versions, train)
     told = _told(args, train=train, gate=args.out / "gate", report=args.out / "report")
     if rival:
+        place.fetch(args.model, rival)
         told.champion = args.out / "champion"
-        _perform("evaluate", spec, _told(told, bundle=place.fetch(rival), out=told.champion))
+        _perform("evaluate", spec, _told(told, bundle=Path(rival.path), out=told.champion))
     judged = _perform("gate", spec, _told(told, out=told.gate))
     _perform("report", spec, _told(told, out=told.report))
     document = {**files.read_json(told.gate / "verdict.json"), "model": args.model}
     if not judged.refused:
         told.baseline, told.keep = rival.version if rival else 0, kept.version if kept else 0
-        told.builds = {"build": args.build, "build_address": args.build_address}
         registered = _perform("register", _with_parent(spec, rival), told)
         document |= files.read_json(args.out / "version.json")
         judged = Summary(f"{judged.text}; {registered.text}")

@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import logging
 import os
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,15 @@ _ROLE = "AzureML Data Scientist"
 
 
 @contextlib.contextmanager
-def opened(place: Place, say: Callable[[str], None] = lambda _: None) -> Iterator[Any]:
+def opened(
+    place: Place, say: Callable[[str], None] = lambda _: None, *, progress: bool = False
+) -> Iterator[Any]:
     """Azure's SDK for a workspace; for an emulated one, this process is sent there meanwhile.
 
     Args:
         place: The workspace.
         say: Hears that an emulator is started.
+        progress: Whether the SDK draws bars while it uploads.
 
     Returns:
         An `azure.ai.ml.MLClient`.
@@ -45,7 +49,7 @@ def opened(place: Place, say: Callable[[str], None] = lambda _: None) -> Iterato
         if not _is_installed(package):
             raise StateError(f"{package} is not installed", _INSTALL)
     with variables(place, say), told(place):
-        yield _client(place)
+        yield _client(place, progress=progress)
 
 
 def token() -> str:
@@ -89,16 +93,23 @@ def _is_installed(package: str) -> bool:
         return False
 
 
-def _client(place: Place) -> Any:
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """While the SDK is imported: its warnings are about other libraries' versions."""
     logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)  # it announces what is experimental
-    with warnings.catch_warnings():  # of other libraries' versions: nobody here can mend them
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        yield
+
+
+def _client(place: Place, *, progress: bool) -> Any:
+    with _quietly():
         from azure.ai.ml import MLClient
 
     if place.emulator:
         emulation.ensure_workspace(place, token(), MANAGEMENT)
     words = (place.subscription, place.group, place.name)
-    return MLClient(_login(), *words, enable_telemetry=False)
+    return MLClient(_login(), *words, enable_telemetry=False, show_progress=progress)
 
 
 @contextlib.contextmanager
@@ -108,8 +119,9 @@ def told(place: Place) -> Iterator[None]:
     Raises:
         StateError: Azure said no; tokens and signatures are taken out of its words.
     """
-    from azure.ai.ml.exceptions import MlException
-    from azure.core import exceptions
+    with _quietly():
+        from azure.ai.ml.exceptions import MlException
+        from azure.core import exceptions
 
     try:
         yield
@@ -126,21 +138,31 @@ def told(place: Place) -> Iterator[None]:
         raise StateError(_first_line(error), "mend it in the spec, " + _AGAIN) from error
 
 
+def is_workspace(error: Any) -> bool:
+    """Whether it is the workspace itself, or what it is in, that was not found."""
+    code, said = _code(error), str(error.message)
+    return code in _NOT_THERE and re.search(r"/workspaces/[^/']+/", said) is None
+
+
+def _code(error: Any) -> str:
+    return str(getattr(error.error, "code", "") or "")
+
+
 def _refusal(error: Any, place: Place) -> StateError:
     """What an answer of Azure's that is an error means, by its status and code."""
-    code = str(getattr(error.error, "code", "") or "")
-    said = _first_line(error)
+    code, said = _code(error), _first_line(error)
     match error.status_code:
         case 401:
             message, cure = f"Azure does not take the login: {said}", f"az login, {_AGAIN}"
         case 403:
             message = f"this login may not do that in {place}: {said}"
             cure = f"az role assignment create --role {_ROLE!r} --assignee WHO --scope {place.path}"
-        case 404 if code in _NOT_THERE and f"/workspaces/{place.name}" not in said:
+        case 404 if is_workspace(error):
             message = f"there is no {place}: {said}"
             cure = "make it: python -m mlops_spec render OVERRIDES, and the commands it prints"
         case 409:
-            message, cure = f"somebody else changes the same in {place}: {said}", _AGAIN
+            message = f"somebody else changes the same in {place}: {said}"
+            cure = _AGAIN.removeprefix("then ")
         case 429:
             message, cure = f"Azure asks for patience: {said}", f"wait a minute, {_AGAIN}"
         case status if status is not None and status >= 500:  # noqa: PLR2004 - HTTP's

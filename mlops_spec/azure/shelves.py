@@ -20,7 +20,7 @@ def ask(place: Place, models: Path, model: str) -> list[Version]:
     """The versions of a model that were registered by this program, asked now."""
     from mlops_spec.azure.registry import AzuremlRegistry
 
-    found = registry.of_ours(AzuremlRegistry(place, models).versions(model), model)
+    found = registry.of_ours(AzuremlRegistry(place, models).look(model), model)
     files.write_json(_file(place, model), {"versions": [asdict(version) for version in found]})
     return found
 
