@@ -17,7 +17,8 @@ import yaml
 from mlops_spec import azure_sizes, conf_files, files, road, snapshot, steps
 from mlops_spec.errors import ExitCode
 from mlops_spec.origins import display
-from mlops_spec.render import azureml, terraform
+from mlops_spec.render import pipeline as pipelines
+from mlops_spec.render import terraform
 from mlops_spec.run import read_facts
 from mlops_spec.spec import AzuremlCompute
 from mlops_spec.view import echo
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Requests = list[tuple["Step", dict[str, str]]]  # with the keys of all
 
+_SPEC = "spec.json"
 _RENDERED, _INFRA = Path("rendered"), Path("infra")
 _HEADER = "# Rendered by `python -m mlops_spec render`: change the spec instead.\n"
 
@@ -99,9 +101,8 @@ def documents(spec: Spec, requests: Requests) -> dict[Path, str]:
     for step, keys in requests:
         if _is_elsewhere(step):
             found[folder / _file(step)] = _yaml(_document(step, keys, folder))
-        if "spec" in step.payload:
-            part = files.versioned(step.payload["spec"])
-            found[folder / f"{step.id}.spec.json"] = files.json_text(part)
+        for name, part in _specs(step).items():
+            found[folder / name] = files.json_text(files.versioned(part))
     return found
 
 
@@ -114,14 +115,26 @@ def _document(step: Step, keys: Mapping[str, str], folder: Path) -> dict[str, An
     if step.action == "azureml.create":
         document = step.payload["document"]
         return {**document, "path": "data"} if "path" in document else document
-    job = azureml.complete(step, keys[step.id], keys)
-    for name, one in job["inputs"].items():
-        if name == "spec":
-            one["path"] = f"{step.id}.spec.json"
-        elif "type" not in one:  # a file or folder of this machine
-            one["type"] = "uri_folder" if Path(one["path"]).is_dir() else "uri_file"
-            one["path"] = os.path.relpath(one["path"], folder)
+    job = pipelines.submitted(step, keys[step.id], keys)
+    del job["name"]  # a person may submit it again
+    for part in (job, *job.get("jobs", {}).values()):
+        for one in part["inputs"].values():
+            if isinstance(one, dict) and one["path"] == _SPEC:
+                one["path"] = f"{step.id}.{_SPEC}"
+            elif isinstance(one, dict) and "type" not in one:  # a file or folder of this machine
+                one["type"] = "uri_folder" if Path(one["path"]).is_dir() else "uri_file"
+                one["path"] = os.path.relpath(one["path"], folder)
     return job
+
+
+def _specs(step: Step) -> dict[str, Any]:
+    """The recorded specs of a step, by the names of their files: several steps share a folder."""
+    if step.action == "azureml.create":
+        return {}
+    if not _is_elsewhere(step):
+        return {f"{step.id}.{_SPEC}": step.payload["spec"]}
+    found = pipelines.specs(step)
+    return {f"{step.id}.{_SPEC}" if name == _SPEC else name: found[name] for name in found}
 
 
 def _yaml(document: dict[str, Any]) -> str:
@@ -146,7 +159,7 @@ def _next(spec: Spec, requests: Requests) -> Iterator[str]:
             words = [places.get(word, word) for word in step.payload["command"]]
             yield f"  {shlex.join(words)}"
             continue
-        noun = "job" if step.action == "azureml.job" else _file(step).removesuffix(".yml")
+        noun = "job" if "job" in step.payload else step.id.partition("_")[0]
         yield f"  az ml {noun} create -f {folder / _file(step)}"
     assert isinstance(spec.compute, AzuremlCompute)
     yield f"each job: {azure_sizes.told(spec.compute)}"

@@ -6,7 +6,6 @@ import contextlib
 import io
 import re
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from mlops_spec.render import azureml
 from mlops_spec.render import pipeline as pipelines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from mlops_spec.steps import Step
 
@@ -48,31 +47,23 @@ def job(step: Step, context: Context) -> Outcome:
         StepError: The job failed; carries what it said last.
         ElsewhereError: It runs, and nobody is to wait for it.
     """
-    make = partial(azureml.complete, step, context.key, context.keys)
-    _perform(step, context, make, {"out": context.folder / "out"})
+    _perform(step, context, {"out": context.folder / "out"})
     return local.summary(context.folder / "out")
 
 
 def pipeline(step: Step, context: Context) -> Outcome:
     """The same with one job for several steps, whose outputs come back side by side."""
-    for part, spec in step.payload["specs"].items():
-        files.write_json(context.folder / pipelines.spec_file(part), spec)
     outputs = {part: context.folder / "out" / part for part in step.payload["specs"]}
-    _perform(step, context, partial(pipelines.complete, step, context.key), outputs)
+    _perform(step, context, outputs)
     return local.summary(outputs["promote"])
 
 
-def _perform(
-    step: Step,
-    context: Context,
-    make: Callable[[str], dict[str, Any]],
-    outputs: Mapping[str, Path],
-) -> None:
+def _perform(step: Step, context: Context, outputs: Mapping[str, Path]) -> None:
     place = Place.parse(step.payload["workspace"])
     with client.opened(place, context.emit) as ml:
         found = jobs.last(ml, azureml.name_of(step, context.key))
         if found.status == "":
-            document = _written(make(found.name), context)
+            document = _document(step, context, found.name)
             with _progress(context):
                 jobs.submit(ml, document)
             context.emit(f"submitted as job {found.name} of {place}")
@@ -88,8 +79,11 @@ def _perform(
                 jobs.fetch(ml, found.name, name, folder)
 
 
-def _written(document: dict[str, Any], context: Context) -> Path:
-    """The job as a file that `az ml job create -f` takes too, with its code beside it."""
+def _document(step: Step, context: Context, name: str) -> Path:
+    """The job as a file that `az ml job create -f` takes too, with what it reads beside it."""
+    document = pipelines.submitted(step, context.key, context.keys, name)
+    for file, spec in pipelines.specs(step).items():
+        files.write_json(context.folder / file, spec)
     for part in (document, *document.get("jobs", {}).values()):
         for one in part["inputs"].values():
             if isinstance(one, dict) and "type" not in one:  # a file or folder of this machine

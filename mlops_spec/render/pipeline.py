@@ -27,6 +27,7 @@ def document(parts: Mapping[str, Step], inputs: Mapping[str, Any]) -> dict[str, 
         "$schema": _SCHEMA,
         "type": "pipeline",
         "inputs": dict(inputs),
+        # Of no fixed place: whoever starts it again must not find what another start has made
         "outputs": {name: {"type": "uri_folder", "mode": "rw_mount"} for name in parts},
         "jobs": {name: _part(name, step, inputs) for name, step in parts.items()},
     }
@@ -64,26 +65,29 @@ def terms(spec: Spec, parts: Mapping[str, Step]) -> dict[str, Any]:
     }
 
 
-def complete(step: Step, key: str, name: str = "") -> dict[str, Any]:
-    """The document of a pipeline as it is submitted; see `azureml.complete`."""
+def submitted(step: Step, key: str, needs: Mapping[str, str], name: str = "") -> dict[str, Any]:
+    """The document of a pipeline or a job as it is submitted; see `azureml.complete`."""
+    if step.payload["job"]["type"] == "pipeline":
+        return _complete(step, key, name)
+    return azureml.complete(step, key, needs, name)
+
+
+def specs(step: Step) -> dict[str, Any]:
+    """The recorded specs that a job reads, by the names of the files beside its document."""
+    parts = step.payload.get("specs") or {"": step.payload["spec"]}
+    return {_spec(part)["path"]: spec for part, spec in parts.items()}
+
+
+def _complete(step: Step, key: str, name: str) -> dict[str, Any]:
     terms = dict(step.terms["job"])
     of_parts = terms.pop("jobs")
     job = {**step.payload["job"], **terms, "name": name or azureml.name_of(step, key)}
-    outputs = {
-        part: {**one, "path": f"{azureml.place_of(key)}{part}/"}
-        for part, one in job["outputs"].items()
-    }
     jobs = {
         part: {**one, **of_parts[part], "inputs": {**one["inputs"], "spec": _spec(part)}}
         for part, one in job["jobs"].items()
     }
-    return {**job, "outputs": outputs, "jobs": jobs}
+    return {**job, "jobs": jobs}
 
 
 def _spec(part: str) -> dict[str, str]:
-    return {"type": "uri_file", "path": spec_file(part)}
-
-
-def spec_file(part: str) -> str:
-    """The recorded spec of a part, beside the document."""
-    return f"{part}.spec.json"
+    return {"type": "uri_file", "path": f"{part}.spec.json" if part else "spec.json"}
