@@ -71,7 +71,7 @@ def _pipeline(recorded: dict[str, Any], spec: Spec, facts: Facts, made: Sequence
     }
     words = [
         *("--data", "${{data}}", "--bundle", "${{train}}", "--evaluation", "${{evaluate}}"),
-        *("--registry", Place.of(spec).uri, "--models", "models"),
+        *(*_registry(spec), "--models", "models"),
         *("--model=${{model}}", "--train=${{key}}"),
         *("--build=${{build}}", "--build-address=${{build_address}}"),
     ]
@@ -227,16 +227,12 @@ def _attention(spec: Spec) -> str:
 
 
 def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> Step:
-    workspace = spec.workspace
-    where = ("--registry", Place.of(spec).uri)
-    if isinstance(workspace, LocalWorkspace):
-        where = ("--database", workspace.database)
     arguments = [
         *("--bundle", "${{train}}", "--evaluation", "${{evaluate}}"),
         *("--gate", "${{gate}}", "--report", "${{report}}"),
         *("--model", spec.registered_model, "--train", train),
         *("--baseline", str(rival.version if rival else 0)),
-        *(*where, "--models", str(MODELS)),
+        *(*_registry(spec), "--models", str(MODELS)),
     ]
     kept = registry.kept(facts.versions, train)  # a person went back to it
     if kept:
@@ -253,6 +249,13 @@ def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> St
         own = {signing.VARIABLE: spec.lineage.sign_with}
         step.payload["environment"] = {**spec.compute.environment, **own}
     return step
+
+
+def _registry(spec: Spec) -> tuple[str, str]:
+    """Where models are registered, in words of a command line."""
+    if isinstance(spec.workspace, LocalWorkspace):
+        return "--database", spec.workspace.database
+    return "--registry", Place.of(spec).uri
 
 
 def _origin(spec: Spec, facts: Facts, rival: Version | None) -> dict[str, Any]:

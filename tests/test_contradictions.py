@@ -78,13 +78,10 @@ IMPOSSIBLE = {
         ["render", QUICK, *CLOUD, "compute.nodes=4"],
         [(LINE, "compute.nodes", "at most compute.max_nodes, 2, got 4")],
     ),
-    "a cloud that is rendered only": (
+    "a workspace elsewhere without machines": (
         {},
-        ["plan", QUICK, *CLOUD],
-        [
-            (at("compute/azureml_cpu", "kind"), "compute.kind", "mlops_spec render"),
-            (at("workspace/azure", "kind"), "workspace.kind", "mlops_spec render"),
-        ],
+        ["plan", QUICK, "workspace=azure", CLOUD[2]],
+        [(at("compute/local", "kind"), "compute.kind", "compute=azureml_cpu")],
     ),
     "a trusted key that is none": (
         experiment("lineage:\n  trusted_key: abc"),
@@ -94,7 +91,7 @@ IMPOSSIBLE = {
     "a sweep of it": (
         {},
         ["-m", QUICK, "workspace=azure", CLOUD[2], "seed=1,2"],
-        [(at("workspace/azure", "kind"), "workspace.kind", "mlops_spec render")],
+        [(at("compute/local", "kind"), "compute.kind", "compute=azureml_cpu")],
     ),
 }
 

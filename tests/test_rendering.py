@@ -8,8 +8,9 @@ import pytest
 import yaml
 from project import CLOUD, ROOT, SUBSCRIPTION, shipped_composer, tree, write
 
-from mlops_spec import kinds, names, rendering
+from mlops_spec import kinds, names, remote, rendering, road, snapshot
 from mlops_spec.cli import main
+from mlops_spec.facts import Facts, Lazy
 from mlops_spec.render import terraform
 from mlops_spec.spec import AzureWorkspace
 from mlops_spec.validate import parse
@@ -38,7 +39,7 @@ def spec(*overrides):
 
 
 def documents(wanted):
-    made = rendering.documents(wanted, rendering._steps(wanted))
+    made = rendering.documents(wanted, rendering._requests(wanted))
     return {path.name: text for path, text in made.items()}
 
 
@@ -108,11 +109,11 @@ def test_versions_of_assets_follow_their_content_and_nothing_else():
 
 def test_the_version_of_a_data_set_follows_the_code_that_prepares_it():
     wanted = spec()
-    steps = rendering._steps(wanted)  # made before, so that nothing below is ever imported
 
     def version():
-        text = rendering.documents(wanted, steps)[Path("rendered/quickstart/data.yml")]
-        return yaml.safe_load(text)["version"]
+        facts = Facts("source", code=Lazy(kinds.code))
+        *_, asset = remote.before(wanted, road.data_step(wanted, "source"), facts)
+        return asset.payload["document"]["version"]
 
     before = version()
     write(Path.cwd(), {"trainers/transfer.py": "pass"})
@@ -185,7 +186,8 @@ def test_render_writes_what_check_then_finds_current(tmp_path, capsys):
     assert "az ml job create -f rendered/quickstart/train.yml" in capsys.readouterr().out
     assert main([*argv, "--check"]) == 0
     assert main([*argv, "--check", "training.lr=0.5"]) == 4
-    assert capsys.readouterr().out == "stale rendered/quickstart/train.spec.json\n"
+    stale = re.findall(r"stale rendered/quickstart/(\S+)", capsys.readouterr().out)
+    assert stale == ["train.yml", "train.spec.json", "evaluate.yml"]  # which reads its output
 
 
 def test_a_folder_without_terraform_is_given_ours_which_then_is_its_own(tmp_path, capsys):
@@ -254,7 +256,7 @@ def test_a_job_gets_the_projects_kinds_over_the_installed_ones_and_nothing_hidde
     write(own, {"trainers/transfer.py": "own", "trainers/.env": "TOKEN=1", "trainers/.git/x": ""})
     write(own, {"trainers/conf/classes.txt": "", "photos/1.txt": ""})
     monkeypatch.setattr(kinds, "roots", lambda: [own, installed])
-    rendering._snapshot(tmp_path / "code")
+    snapshot.write(tmp_path / "code")
     assert {name: text for name, text in tree(tmp_path / "code").items() if text is not None} == {
         "mlops_spec/spec.py": b"",
         "trainers/conf/classes.txt": b"",
