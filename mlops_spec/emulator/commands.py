@@ -67,6 +67,8 @@ async def _in(bench: Bench, job: Job, folder: Path) -> tuple[int, str]:
     log.touch()
     kept = _kept(bench, job, folder, log)
     for part in kept:
+        if isinstance(part, Outbox) and part.is_mounted:
+            await part.fetch()
         await part.sync()
     try:
         code = await _attempts(bench, job, folder, kept)
@@ -86,17 +88,22 @@ def _kept(bench: Bench, job: Job, folder: Path, log: Path) -> list[Outbox | LogT
     ]
     for name in ("outputs", "logs"):
         place = Place(artifacts, f"{job.artifacts}/{name}")
-        parts.append(Outbox(bench.blobs, folder / "code" / name, place, mirrors=False))
+        parts.append(Outbox(bench.blobs, folder / "code" / name, place, is_mounted=False))
     for name, uri in _outputs(job):
         place = locations.place(store, job.workspace, account, uri)
         path = blobs.inside(folder / "outputs", name)
-        parts.append(Outbox(bench.blobs, path, place, mirrors=True))
+        parts.append(Outbox(bench.blobs, path, place, is_mounted=_mode(job, name) != "Upload"))
     return parts
 
 
 def _outputs(job: Job) -> Iterator[tuple[str, str]]:
     named = job.properties.get("outputs") or {}
     return ((name, uri) for name, uri in job.run["outputs"].items() if name in named)
+
+
+def _mode(job: Job, output: str) -> str:
+    """How a job reaches the place of an output; an upload does not see what is there."""
+    return str((job.properties["outputs"][output] or {}).get("mode") or "ReadWriteMount")
 
 
 async def _attempts(bench: Bench, job: Job, folder: Path, kept: list[Outbox | LogTail]) -> int:

@@ -20,12 +20,18 @@ class Outbox:
         blobs: Where they are kept.
         folder: What is kept.
         place: Under which names.
-        mirrors: Whether a file that is gone is removed there too.
+        is_mounted: Whether the folder is that place: what lies there already is in it, and a file
+            that is gone is removed there too.
     """
 
-    def __init__(self, blobs: Blobs, folder: Path, place: Place, *, mirrors: bool) -> None:
-        self._blobs, self._folder, self._place, self._mirrors = blobs, folder, place, mirrors
+    def __init__(self, blobs: Blobs, folder: Path, place: Place, *, is_mounted: bool) -> None:
+        self._blobs, self._folder, self._place, self.is_mounted = blobs, folder, place, is_mounted
         self._kept: dict[str, tuple[int, int]] = {}
+
+    async def fetch(self) -> None:
+        """Gets what lies there already, as in a folder that is mounted."""
+        await self._blobs.fetch_folder(self._place.container, self._place.name, self._folder)
+        self._kept = dict(self._files())
 
     async def sync(self) -> None:
         """Keeps what has changed since."""
@@ -35,7 +41,7 @@ class Outbox:
                 with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
                     await self._blobs.put(*self._blob(name), self._folder / name)
                     self._kept[name] = state
-        for name in self._kept.keys() - found.keys() if self._mirrors else ():
+        for name in self._kept.keys() - found.keys() if self.is_mounted else ():
             await self._blobs.delete(*self._blob(name))
             del self._kept[name]
 
