@@ -112,6 +112,7 @@ def test_azures_own_sdk_loads_every_document(tmp_path, monkeypatch):
         "environment": ml.load_environment,
         "data": ml.load_data,
         "train": ml.load_job,
+        "evaluate": ml.load_job,
     }
     assert {path.stem for path in folder.glob("*.yml")} == loaders.keys()
     for name, load in loaders.items():
@@ -131,3 +132,9 @@ def test_azures_own_sdk_loads_every_document(tmp_path, monkeypatch):
         assert job._validate().passed, job._validate().error_messages
         assert (job.compute is None) == (preset == "azureml_serverless")
         assert job.limits.timeout in (3600, 7200)
+        whole = ["+experiment=quickstart", *CLOUD, f"compute={preset}", "compute.shape=pipeline"]
+        assert main(["render", *whole]) == 0
+        job = ml.load_job(folder / "pipeline.yml")
+        assert job._validate().passed, job._validate().error_messages
+        assert [*job.jobs] == ["train", "evaluate", "promote"]
+        assert ml.load_environment(folder / "environment_register.yml").version

@@ -3,7 +3,8 @@
 python -m trainers VERB --spec spec.json ... --out DIR
 
 `spec.json` is the recorded part of the spec that the step reads. Everything a step makes goes below
-`--out`, `summary.json` with its main numbers among it. Neither Hydra nor the Azure SDK is needed.
+`--out`, `summary.json` with its main numbers among it. Neither Hydra nor the Azure SDK is needed,
+the latter but to register in a workspace.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from mlops_spec.errors import MlopsError, from_os_error
 from mlops_spec.spec import note_reads, unread
 from mlops_spec.step_spec import read_step_spec
 from trainers import _leaving
+from trainers._promotion import promote
 from trainers._verbs import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_VERBS = {**VERBS, "promote": promote}
 _INTERRUPTED = 130
 _INPUTS = (
     *("data", "weights", "bundle", "evaluation", "champion", "benchmark", "gate", "report"),
@@ -38,19 +41,22 @@ _INPUTS = (
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m trainers", description=__doc__, allow_abbrev=False)
-    parser.add_argument("verb", choices=VERBS)
+    parser.add_argument("verb", choices=_VERBS)
     parser.add_argument("--spec", type=Path, required=True, help="the recorded spec of the step")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for all that the step makes"
     )
     for name in _INPUTS:
         parser.add_argument(f"--{name}", type=Path, help=f"input: {name}")
+    parser.add_argument("--registry", help="workspace to register in, instead of --database")
     parser.add_argument("--weights-digest", help="digest of the weights")
     parser.add_argument("--source", help="digest of what the data set is read from")
     parser.add_argument(
         "--collect", action="store_true", help="copy the images beside the manifest"
     )
     parser.add_argument("--model", help="name of the registered model")
+    parser.add_argument("--build", help="id of the build that started this, or none")
+    parser.add_argument("--build-address", help="address of the build, or none")
     parser.add_argument("--train", help="key of the training step")
     parser.add_argument(
         "--baseline", type=int, default=0, help="version judged against; 0 for none"
@@ -67,13 +73,13 @@ def main(argv: Sequence[str]) -> int:
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         if _follows():
-            VERBS[args.verb](read_step_spec(args.spec), args)
+            _VERBS[args.verb](read_step_spec(args.spec), args)
             return 0
         # An earlier process that lost its parent may still be leaving the same folder.
         with FileLock(f"{args.out}.lock", timeout=30):
             spec = read_step_spec(args.spec)
             note_reads()
-            summary = VERBS[args.verb](spec, args)
+            summary = _VERBS[args.verb](spec, args)
             document = {**vars(summary), "unread": list(unread(spec))}
             files.write_json(args.out / "summary.json", document)
     except MlopsError as error:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mlops_spec.azure.place import Place
 
+_STATE = "MLOPS_SPEC_EMULATOR"  # its folder, where it has started this very process
 IDLE_SECONDS = 900  # without a request or a job, after which it ends by itself
 _PATIENCE_SECONDS = 240.0  # npm installs the blob storage the first time
 _ANSWER_SECONDS = 60.0
@@ -31,7 +32,7 @@ def variables(place: Place, say: Callable[[str], None]) -> dict[str, str]:
     Raises:
         StateError: It does not start; carries what it said.
     """
-    state = Path(place.emulator)
+    state = Path(os.environ.get(_STATE) or place.emulator)
     document = _running(state) or _started(state, say)
     found: dict[str, str] = document["environment"]
     return found

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import logging
 import math
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ from mlops_spec.errors import ExitCode, MlopsError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_STATE = "MLOPS_SPEC_EMULATOR"
 
 
 def main(words: Sequence[str]) -> int:
@@ -63,6 +67,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     found = tuple(_workspace(text) for text in arguments.workspace)
     state = arguments.state.resolve()  # jobs run elsewhere
+    os.environ[_STATE] = str(state)  # and find the emulator by this
     wanted = settings.Settings(
         state,
         arguments.port,
