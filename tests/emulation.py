@@ -144,6 +144,43 @@ def contents(folder):
     }
 
 
+def ready():
+    """A client, and an environment for jobs."""
+    from azure.ai.ml.entities import Environment
+
+    found = client()
+    found.environments.create_or_update(Environment(name="e", version="1", image="ubuntu:22.04"))
+    return found
+
+
+def submit(ml, script, job=None, **output):
+    """Starts a job with one output; what else it is to be is in `job`."""
+    from azure.ai.ml import Output
+    from azure.ai.ml import command as make
+
+    outputs = {"out": Output(type="uri_folder", **output)}
+    settings = {"environment": "azureml:e:1", "outputs": outputs, "experiment_name": "tries"}
+    words = {**settings, **(job or {})}
+    timeout = words.pop("timeout", None)
+    made = make(command=script, **words)
+    if timeout:
+        made.set_limits(timeout=timeout)
+    return ml.jobs.create_or_update(made).name
+
+
+def completed(ml, script, **more):
+    """Runs a job to its good end."""
+    name = submit(ml, script, **more)
+    assert ended(ml, name).status == "Completed"
+    return name
+
+
+def downloaded(ml, name, folder, **more):
+    """What a job has left: its log, and more."""
+    ml.jobs.download(name, download_path=str(folder), **more)
+    return contents(folder)
+
+
 def exchanges(state):
     """What was recorded."""
     lines = (state / "traffic.jsonl").read_text("utf-8").splitlines()

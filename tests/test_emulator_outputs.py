@@ -21,32 +21,8 @@ def azure(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ml(azure):
-    from azure.ai.ml.entities import Environment
-
     assert azure.process.poll() is None
-    found = emulation.client()
-    found.environments.create_or_update(Environment(name="e", version="1", image="ubuntu:22.04"))
-    return found
-
-
-def submit(ml, script, **output):
-    from azure.ai.ml import Output
-    from azure.ai.ml import command as make
-
-    outputs = {"out": Output(type="uri_folder", **output)}
-    settings = {"environment": "azureml:e:1", "outputs": outputs, "experiment_name": "tries"}
-    return ml.jobs.create_or_update(make(command=script, **settings)).name
-
-
-def completed(ml, script, **output):
-    name = submit(ml, script, **output)
-    assert emulation.ended(ml, name).status == "Completed"
-    return name
-
-
-def downloaded(ml, name, folder, **more):
-    ml.jobs.download(name, download_path=str(folder), **more)
-    return emulation.contents(folder)
+    return emulation.ready()
 
 
 FIRST = (
@@ -60,11 +36,11 @@ LEFT = {"deep/epoch": "2\n", "kept": "kept\n", "new": "new\n"}
 
 def test_a_job_goes_on_where_the_one_before_ended(ml, tmp_path):
     path = f"{STORE}/tries/one/"
-    completed(ml, FIRST, path=path)
-    second = completed(ml, THEN, path=path)
-    log = downloaded(ml, second, tmp_path / "log")["artifacts/user_logs/std_log.txt"]
+    emulation.completed(ml, FIRST, path=path)
+    second = emulation.completed(ml, THEN, path=path)
+    log = emulation.downloaded(ml, second, tmp_path / "log")["artifacts/user_logs/std_log.txt"]
     assert log == "1\nold\nkept\n"
-    found = downloaded(ml, second, tmp_path / "out", output_name="out")
+    found = emulation.downloaded(ml, second, tmp_path / "out", output_name="out")
     assert found == {f"named-outputs/out/{name}": text for name, text in LEFT.items()}
 
 
@@ -73,7 +49,7 @@ def test_such_an_output_is_an_input_and_a_model_like_any_other(ml, tmp_path):
     from azure.ai.ml import command as make
     from azure.ai.ml.entities import Model
 
-    name = completed(ml, FIRST, path=f"{STORE}/tries/two")
+    name = emulation.completed(ml, FIRST, path=f"{STORE}/tries/two")
     path = f"azureml://jobs/{name}/outputs/out"
     model = ml.models.create_or_update(Model(name="two", path=path, type="custom_model"))
     assert (model.job_name, model.version) == (name, "1")
@@ -84,7 +60,7 @@ def test_such_an_output_is_an_input_and_a_model_like_any_other(ml, tmp_path):
     words = {"environment": "azureml:e:1", "experiment_name": "tries", "inputs": inputs}
     made = ml.jobs.create_or_update(make(command="cat ${{inputs.left}}/deep/epoch", **words))
     assert emulation.ended(ml, made.name).status == "Completed"
-    log = downloaded(ml, made.name, tmp_path / "log")["artifacts/user_logs/std_log.txt"]
+    log = emulation.downloaded(ml, made.name, tmp_path / "log")["artifacts/user_logs/std_log.txt"]
     assert log == "1\n"
 
 
@@ -99,32 +75,32 @@ sleep 300
 def test_a_job_that_was_cancelled_leaves_its_checkpoint_to_the_next(ml, tmp_path):
     path = f"{STORE}/tries/three"
     begun = tmp_path / "begun"
-    name = submit(ml, RESUMES.replace("sleep", f"touch {begun}; sleep"), path=path)
+    name = emulation.submit(ml, RESUMES.replace("sleep", f"touch {begun}; sleep"), path=path)
     while not begun.exists():  # the test's own timeout bounds it
         time.sleep(0.1)
     ml.jobs.begin_cancel(name).result()
     assert emulation.ended(ml, name).status == "Canceled"
-    second = completed(ml, RESUMES, path=path)
-    log = downloaded(ml, second, tmp_path / "log")["artifacts/user_logs/std_log.txt"]
+    second = emulation.completed(ml, RESUMES, path=path)
+    log = emulation.downloaded(ml, second, tmp_path / "log")["artifacts/user_logs/std_log.txt"]
     assert log == "left\n"
-    assert downloaded(ml, second, tmp_path / "out", output_name="out") == {}
+    assert emulation.downloaded(ml, second, tmp_path / "out", output_name="out") == {}
 
 
 def test_a_pre_empted_job_finds_what_another_job_left_too(azure, ml, tmp_path):
     path = f"{STORE}/tries/four"
-    completed(ml, "echo before > ${{outputs.out}}/before", path=path)
+    emulation.completed(ml, "echo before > ${{outputs.out}}/before", path=path)
     azure.faults({"kind": "preempt", "seconds": 2})
-    name = completed(ml, f"cat ${{{{outputs.out}}}}/before; {RESUMES}", path=path)
-    log = downloaded(ml, name, tmp_path / "log")["artifacts/user_logs/std_log.txt"]
+    name = emulation.completed(ml, f"cat ${{{{outputs.out}}}}/before; {RESUMES}", path=path)
+    log = emulation.downloaded(ml, name, tmp_path / "log")["artifacts/user_logs/std_log.txt"]
     assert log.startswith("before\n")
     assert log.endswith("again with its outputs.\nbefore\nleft\n")
 
 
 def test_an_upload_neither_sees_nor_removes_what_is_there(ml, tmp_path):
     path = f"{STORE}/tries/five"
-    completed(ml, FIRST, path=path)
+    emulation.completed(ml, FIRST, path=path)
     script = "cd ${{outputs.out}}; ls; echo added > added"
-    name = completed(ml, script, path=path, mode="upload")
-    assert downloaded(ml, name, tmp_path / "log")["artifacts/user_logs/std_log.txt"] == ""
-    found = downloaded(ml, name, tmp_path / "out", output_name="out")
+    name = emulation.completed(ml, script, path=path, mode="upload")
+    assert emulation.downloaded(ml, name, tmp_path / "log")["artifacts/user_logs/std_log.txt"] == ""
+    found = emulation.downloaded(ml, name, tmp_path / "out", output_name="out")
     assert sorted(found.values()) == ["1\n", "added\n", "kept\n", "old\n"]

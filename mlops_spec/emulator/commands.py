@@ -4,55 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.emulator import blobs, jobs, locations, placeholders, process, versions, workspaces
+from mlops_spec.emulator import (
+    blobs,
+    distribution,
+    jobs,
+    limits,
+    locations,
+    preparing,
+    process,
+    versions,
+    workspaces,
+)
 from mlops_spec.emulator.locations import Place
 from mlops_spec.emulator.outbox import LogTail, Outbox
 from mlops_spec.errors import StateError
-from mlops_spec.secrets import is_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from mlops_spec.emulator.bench import Bench
+    from mlops_spec.emulator.distribution import Worker
     from mlops_spec.emulator.jobs import Job
 
-_LITERAL = "literal"
 _FIRST, _MOST = 0.5, 5.0  # seconds between two looks at what a job has written
 _PREEMPTED = b"\n[emulator] The node was taken away; the job starts again with its outputs.\n"
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be run: see `process.run`."""
-
-    command: str
-    folder: Path
-    environment: dict[str, str]
 
 
 async def run(bench: Bench, job: Job) -> None:
     """Runs a command job to its end."""
     folder = bench.folder / job.workspace.guid / job.name
+    workers = distribution.workers(job.properties)
     async with bench.slots:
         job.update(status="Starting", start=workspaces.now())
         if bench.faults.take_for_job("fail", job.labels):
             raise StateError("the job fails, as asked for")
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            code, last = await _in(bench, job, folder)
+            code, last, log = await _in(bench, job, folder, workers)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     if code:
         message = (
             f"Execution failed. User process 'bash' exited with status code {code}. Please check"
-            f" log file '{jobs.LOG}' for error details. Error: {last}"
+            f" log file '{log}' for error details. Error: {last}"
         )
         job.end("Failed", jobs.error("UserError", message))
         return
@@ -60,45 +58,52 @@ async def run(bench: Bench, job: Job) -> None:
     job.end("Completed")
 
 
-async def _in(bench: Bench, job: Job, folder: Path) -> tuple[int, str]:
-    """Runs it in a folder; its exit code and the last that it said."""
-    log = folder / "std_log.txt"
-    log.parent.mkdir(parents=True)
-    log.touch()
-    kept = _kept(bench, job, folder, log)
+async def _in(
+    bench: Bench, job: Job, folder: Path, workers: Sequence[Worker]
+) -> tuple[int, str, str]:
+    """Runs it in a folder; its exit code, the last that it said, and in which log."""
+    _make_logs(folder, workers)
+    kept = _kept(bench, job, folder, workers)
     for part in kept:
         if isinstance(part, Outbox) and part.is_mounted:
             await part.fetch()
         await part.sync()
     try:
-        code = await _attempts(bench, job, folder, kept)
+        async with limits.limited(limits.seconds(job.properties)):
+            code, worker = await _attempts(bench, job, folder, kept, workers)
     finally:
         job.update(status="Finalizing")
         for part in kept:
             await part.sync()
-    return code, log.read_bytes()[-2000:].decode("utf-8", "replace").strip()
+    last = (folder / worker.log).read_bytes()[-2000:].decode("utf-8", "replace").strip()
+    return code, last, f"{distribution.LOGS}/{worker.log}"
 
 
-def _kept(bench: Bench, job: Job, folder: Path, log: Path) -> list[Outbox | LogTail]:
-    """What is kept of a job: its log, its outputs, and two folders that Azure ML always keeps."""
+def _make_logs(folder: Path, workers: Sequence[Worker]) -> None:
+    folder.mkdir(parents=True)
+    for worker in workers:
+        (folder / worker.log).touch()
+
+
+def _kept(
+    bench: Bench, job: Job, folder: Path, workers: Sequence[Worker]
+) -> list[Outbox | LogTail]:
+    """What is kept of a job: its logs, its outputs, and two folders that Azure ML always keeps."""
     account, store = bench.blobs.account, bench.store
     artifacts = job.workspace.container(workspaces.ARTIFACTS)
+    logs = f"{job.artifacts}/{distribution.LOGS}"
     parts: list[Outbox | LogTail] = [
-        LogTail(bench.blobs, log, Place(artifacts, f"{job.artifacts}/{jobs.LOG}"))
+        LogTail(bench.blobs, folder / worker.log, Place(artifacts, f"{logs}/{worker.log}"))
+        for worker in workers
     ]
     for name in ("outputs", "logs"):
         place = Place(artifacts, f"{job.artifacts}/{name}")
         parts.append(Outbox(bench.blobs, folder / "code" / name, place, is_mounted=False))
-    for name, uri in _outputs(job):
+    for name, uri in job.named_outputs.items():
         place = locations.place(store, job.workspace, account, uri)
         path = blobs.inside(folder / "outputs", name)
         parts.append(Outbox(bench.blobs, path, place, is_mounted=_mode(job, name) != "Upload"))
     return parts
-
-
-def _outputs(job: Job) -> Iterator[tuple[str, str]]:
-    named = job.properties.get("outputs") or {}
-    return ((name, uri) for name, uri in job.run["outputs"].items() if name in named)
 
 
 def _mode(job: Job, output: str) -> str:
@@ -106,19 +111,33 @@ def _mode(job: Job, output: str) -> str:
     return str((job.properties["outputs"][output] or {}).get("mode") or "ReadWriteMount")
 
 
-async def _attempts(bench: Bench, job: Job, folder: Path, kept: list[Outbox | LogTail]) -> int:
-    """Runs it, again if its node was taken away; its exit code."""
-    log = folder / "std_log.txt"
+async def _attempts(
+    bench: Bench,
+    job: Job,
+    folder: Path,
+    kept: list[Outbox | LogTail],
+    workers: Sequence[Worker],
+) -> tuple[int, Worker]:
+    """Runs it, again if its node was taken away; its exit code, and whose it is."""
     while True:
-        task = await _prepared(bench, job, folder)
+        task = await preparing.prepared(bench, job, folder)
         fault = bench.faults.take_for_job("preempt", job.labels)
         job.update(status="Running")
         async with _watched(kept):
-            words = (task.command, task.folder, task.environment, log)
-            code = await process.run(*words, fault.seconds if fault else None)
+            starts = [
+                process.run(
+                    task.command,
+                    task.folder,
+                    {**task.environment, **worker.variables},
+                    folder / worker.log,
+                    fault.seconds if fault else None,
+                )
+                for worker in distribution.together(workers)
+            ]
+            rank, code = await process.first_failure(starts)
         if code is not None:
-            return code
-        with log.open("ab") as file:
+            return code, workers[rank]
+        with (folder / workers[0].log).open("ab") as file:
             file.write(_PREEMPTED)
         job.update(status="Queued")
 
@@ -143,65 +162,9 @@ async def _watched(kept: list[Outbox | LogTail]) -> Any:
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _prepared(bench: Bench, job: Job, folder: Path) -> Task:
-    """Fetches code and inputs, and makes folders for outputs."""
-    properties, code = job.properties, folder / "code"
-    for old in (code, folder / "inputs"):
-        shutil.rmtree(old, ignore_errors=True)
-    code.mkdir()
-    if properties.get("codeId"):
-        await _fetch(bench, job, properties["codeId"], code)
-    values, variables = {}, {}
-    for name, sent in (properties.get("inputs") or {}).items():
-        place = blobs.inside(folder / "inputs", name)
-        values[f"inputs.{name}"] = await _input(bench, job, sent, place)
-        variables[f"AZURE_ML_INPUT_{name}"] = values[f"inputs.{name}"]
-    for name, _ in _outputs(job):
-        path = blobs.inside(folder / "outputs", name)
-        path.mkdir(parents=True, exist_ok=True)
-        values[f"outputs.{name}"] = variables[f"AZURE_ML_OUTPUT_{name}"] = str(path)
-    command = placeholders.fill(properties["command"], values)
-    return Task(command, code, _environment(job) | variables)
-
-
-async def _input(bench: Bench, job: Job, sent: dict[str, Any], folder: Path) -> str:
-    """What stands for an input: its value, or where its files are now."""
-    if sent.get("jobInputType", _LITERAL) == _LITERAL:
-        return str(sent.get("value", ""))
-    return str(await _fetch(bench, job, sent["uri"], folder))
-
-
-async def _fetch(bench: Bench, job: Job, uri: str, folder: Path) -> Path:
-    """Files of an address: the folder with them, or the one file that it names."""
-    place = locations.place(bench.store, job.workspace, bench.blobs.account, uri)
-    if place.name and place.name in await bench.blobs.names(place.container, place.name):
-        path = blobs.inside(folder, place.name.rpartition("/")[2])
-        await bench.blobs.fetch(place.container, place.name, path)
-        return path
-    if not await bench.blobs.fetch_folder(place.container, place.name, folder):
-        raise StateError(f"there is nothing at {uri}")
-    return folder
-
-
-def _environment(job: Job) -> dict[str, str]:
-    """The emulator's own without secrets, its Python first; then the job's."""
-    own = {name: value for name, value in os.environ.items() if not is_named(name)}
-    workspace = job.workspace
-    own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own.get('PATH', os.defpath)}"
-    told = {
-        process.RUN_ID: job.name,
-        "AZUREML_ROOT_RUN_ID": job.run["parent"] or job.name,
-        "AZUREML_EXPERIMENT_NAME": job.properties.get("experimentName") or "Default",
-        "AZUREML_ARM_SUBSCRIPTION": workspace.subscription,
-        "AZUREML_ARM_RESOURCEGROUP": workspace.group,
-        "AZUREML_ARM_WORKSPACE_NAME": workspace.name,
-    }
-    return own | told | (job.properties.get("environmentVariables") or {})
-
-
 def _register(job: Job) -> None:
     """Outputs with a name become versions of assets, whatever is in them."""
-    for name, uri in _outputs(job):
+    for name, uri in job.named_outputs.items():
         sent = (job.properties["outputs"] or {}).get(name) or {}
         asset = sent.get("assetName")
         if not asset:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from mlops_spec.emulator.store import Store
 
 FINAL = ("Completed", "Failed", "Canceled")
-LOG = "user_logs/std_log.txt"
 _DEPTH = 4  # SUBSCRIPTION/GROUP/WORKSPACE/jobs/NAME
 
 
@@ -54,6 +53,12 @@ class Job:
     def labels(self) -> list[str]:
         """What people call it."""
         return [self.name, self.properties.get("displayName") or self.name]
+
+    @property
+    def named_outputs(self) -> dict[str, str]:
+        """Where the outputs go that were asked for."""
+        asked = self.properties.get("outputs") or {}
+        return {name: uri for name, uri in self.run["outputs"].items() if name in asked}
 
     @property
     def artifacts(self) -> str:

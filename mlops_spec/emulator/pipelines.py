@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from mlops_spec.emulator.jobs import Job
 
 _LITERAL = "literal"
-_OF_COMPONENT = ("resources", "distribution")
+_KINDS = {"pytorch": "PyTorch", "mpi": "Mpi", "tensorflow": "TensorFlow", "ray": "Ray"}
+_OF_COMPONENT = ("resources", "distribution", "limits")
 
 
 async def run(bench: Bench, job: Job) -> None:
@@ -94,7 +96,7 @@ def _child(bench: Bench, job: Job, name: str, made: Mapping[str, Job]) -> Job:
         "environmentVariables": step.get("environment_variables")
         or step.get("environmentVariables"),
         "computeId": compute or settings.get("default_compute"),
-        **{name: step[name] for name in _OF_COMPONENT if step.get(name) is not None},
+        **{name: _as_a_job(step.get(name) or spec.get(name)) for name in _OF_COMPONENT},
         "inputs": inputs,
         "outputs": {
             output: _output(job, declared, (step.get("outputs") or {}).get(output) or {})
@@ -102,6 +104,16 @@ def _child(bench: Bench, job: Job, name: str, made: Mapping[str, Job]) -> Job:
         },
     }
     return jobs.create(bench.store, job.workspace, str(uuid.uuid4()), properties, job.name)
+
+
+def _as_a_job(asked: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A part of a component or a step as a job spells it: `instance_count` is `instanceCount`."""
+    if not asked:
+        return None
+    found = dict(asked)
+    if kind := found.pop("type", None):
+        found["distribution_type"] = _KINDS.get(str(kind).lower(), kind)
+    return {re.sub(r"_(\w)", lambda m: m[1].upper(), name): value for name, value in found.items()}
 
 
 def _spec(job: Job, step: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +157,11 @@ def _output(job: Job, declared: dict[str, Any], sent: dict[str, Any]) -> dict[st
     """An output of a step: with the address of the pipeline's output that it is bound to."""
     word = placeholders.only(sent.get("value")) or ""
     own = (job.properties.get("outputs") or {}).get(word.rpartition(".")[2]) or {}
-    found = {"jobOutputType": declared.get("type", "uri_folder"), "uri": sent.get("uri")}
+    found = {
+        "jobOutputType": declared.get("type", "uri_folder"),
+        "uri": sent.get("uri"),
+        "mode": sent.get("mode"),
+    }
     return {**found, **{name: own[name] for name in own if own[name] is not None}}
 
 

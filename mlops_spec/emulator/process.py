@@ -7,13 +7,13 @@ import contextlib
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping, Sequence
 
 RUN_ID = "AZUREML_RUN_ID"
-PID = "pid"  # beside the log, for the next emulator if this one is killed
+_PID = ".pid"  # of a file beside the log, for the next emulator if this one is killed
 _GRACE = 5  # seconds to leave a checkpoint
 
 
@@ -44,7 +44,7 @@ async def run(
             stderr=output,
             start_new_session=True,
         )
-    (log.parent / PID).write_text(str(process.pid), "utf-8")
+    log.with_suffix(_PID).write_text(str(process.pid), "utf-8")
     try:
         async with asyncio.timeout(seconds):
             return await process.wait()
@@ -56,6 +56,32 @@ async def run(
     finally:
         _signal(process, signal.SIGKILL)  # and whatever it has left in the background
         await process.wait()
+
+
+async def first_failure(
+    starts: Sequence[Coroutine[Any, Any, int | None]],
+) -> tuple[int, int | None]:
+    """Waits for processes that need each other: when one fails, the others are ended.
+
+    Args:
+        starts: What `run` gives.
+
+    Returns:
+        Which one failed first, and its exit code; (0, 0) if none did.
+    """
+    tasks = [asyncio.create_task(start) for start in starts]
+    pending = {*tasks}
+    try:
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for number, task in enumerate(tasks):
+                if task in done and task.result() != 0:
+                    return number, task.result()
+        return 0, 0
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
 async def _ask(process: asyncio.subprocess.Process) -> None:
@@ -72,7 +98,7 @@ def end_left_ones(folder: Path) -> None:
     Args:
         folder: Of the jobs: a folder for each, with its name, in one for each workspace.
     """
-    for path in folder.glob(f"*/*/{PID}"):
+    for path in folder.glob(f"*/*/*{_PID}"):
         number, name = int(path.read_text("utf-8") or 0), path.parent.name
         with contextlib.suppress(OSError):
             if f"{RUN_ID}={name}".encode() in Path(f"/proc/{number}/environ").read_bytes():

@@ -31,7 +31,8 @@ async def start(is_emulated: Callable[[str], bool], server: int, port: int) -> a
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         broken = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError)
-        with contextlib.suppress(*broken):
+        # Cancelled when the emulator ends: asyncio would report that as an error of its own
+        with contextlib.suppress(*broken, asyncio.CancelledError):
             await _serve(reader, writer)
         writer.close()
 

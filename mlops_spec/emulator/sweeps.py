@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.emulator import jobs, placeholders, search_space, workspaces
+from mlops_spec.emulator import jobs, limits, placeholders, search_space, workspaces
 
 if TYPE_CHECKING:
     from mlops_spec.emulator.bench import Bench
@@ -18,8 +18,8 @@ async def run(bench: Bench, job: Job) -> None:
     """Runs every trial; the sweep has failed when none of them was completed."""
     job.update(status="Running", start=workspaces.now())
     rows = search_space.trials(job.properties)
-    limits = job.properties.get("limits") or {}
-    slots = asyncio.Semaphore(limits.get("maxConcurrentTrials") or len(rows))
+    most = (job.properties.get("limits") or {}).get("maxConcurrentTrials")
+    slots = asyncio.Semaphore(most or len(rows))
 
     async def trial(number: int, row: dict[str, Any]) -> str:
         async with slots:
@@ -27,7 +27,8 @@ async def run(bench: Bench, job: Job) -> None:
             child = jobs.create(bench.store, job.workspace, name, properties, job.name)
             return await bench.child(child)
 
-    ended = await asyncio.gather(*(trial(number, row) for number, row in enumerate(rows)))
+    async with limits.limited(limits.seconds(job.properties)):
+        ended = await asyncio.gather(*(trial(number, row) for number, row in enumerate(rows)))
     if "Completed" in ended:
         job.end("Completed")
     else:
@@ -46,10 +47,17 @@ def _properties(job: Job, row: dict[str, Any]) -> dict[str, Any]:
         "computeId": sweep.get("computeId"),
         "command": placeholders.fill(trial["command"], {**others, **values}),
         **{name: trial[name] for name in _OF_TRIAL if trial.get(name) is not None},
+        **_limits(sweep.get("limits") or {}),
         "inputs": {**(sweep.get("inputs") or {}), **inputs},
         "outputs": _unplaced(sweep.get("outputs") or {}),
         "tags": {name: str(value) for name, value in row.items()},
     }
+
+
+def _limits(sweep: dict[str, Any]) -> dict[str, Any]:
+    """How long a trial may run, where the sweep says it."""
+    most = sweep.get("trialTimeout")
+    return {"limits": {"jobLimitsType": "Command", "timeout": most}} if most else {}
 
 
 def _unplaced(outputs: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.emulator import jobs, search_space, workspaces
+from mlops_spec.emulator import distribution, jobs, limits, search_space, workspaces
 from mlops_spec.emulator.paging import page
 from mlops_spec.emulator.routing import ARM, WORKSPACE, Reply, Route, ServiceError, invalid
 from mlops_spec.emulator.services.workspace import API_HOST
@@ -60,6 +60,10 @@ def _check(world: World, workspace: Workspace, properties: dict[str, Any]) -> No
             raise invalid(f"A job of type {kind} needs {field}.")
     if kind == "Sweep":
         search_space.check(properties)
+        limits.seconds(properties, "trialTimeout")
+    if kind != "Pipeline":
+        limits.seconds(properties)
+        distribution.workers(properties.get("trial") or properties)
     for resource_id in _ids(properties):
         found = workspaces.of_id(resource_id)
         if found and found.key == workspace.key:
