@@ -72,6 +72,13 @@ def most(compute: AzuremlCompute) -> float | None:
     return None if each is None else each * compute.nodes * compute.max_minutes / 60
 
 
+def of_job(compute: AzuremlCompute, nodes: int) -> dict[str, float | None]:
+    """What one job costs: USD an hour of all its machines, and the minutes that it may take."""
+    each = price(compute)
+    hourly = None if each is None else each * nodes
+    return {"usd_an_hour": hourly, "minutes": compute.max_minutes}
+
+
 def told(compute: AzuremlCompute) -> str:
     """What a job costs at most, for people."""
     sum_, each = most(compute), price(compute)

@@ -9,8 +9,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlops_spec import reasons, tracking
-from mlops_spec.errors import StateError
+from mlops_spec import azure_sizes, reasons, tracking
+from mlops_spec.errors import Problem, SpecError, StateError
 from mlops_spec.origins import where_is
 from mlops_spec.road import steps
 from mlops_spec.spec import leaves
@@ -56,9 +56,43 @@ class Plan:
         known = [planned.seconds for planned in self.to_run]
         return sum(s for s in known if s is not None) if None not in known else None
 
+    @property
+    def costs(self) -> bool:
+        """Whether machines are lent for something that will run."""
+        return any(planned.step.terms.get("costs") for planned in self.to_run)
+
+    @property
+    def usd(self) -> float | None:
+        """What the jobs cost if they take as long as the last time; None when nobody knows."""
+        found = [_usd(planned, planned.seconds) for planned in self.to_run]
+        return sum(u for u in found if u is not None) if None not in found else None
+
+    @property
+    def usd_at_most(self) -> float | None:
+        """What they cost if each takes all the time that it may; None without a price."""
+        found = [_usd_at_most(planned) for planned in self.to_run]
+        return sum(u for u in found if u is not None) if None not in found else None
+
     def document(self) -> dict[str, Any]:
         """The plan as JSON values."""
-        return {**asdict(self), "seconds": self.seconds}
+        money = {"usd": self.usd, "usd_at_most": self.usd_at_most} if self.costs else {}
+        return {**asdict(self), "seconds": self.seconds, **money}
+
+
+def _usd(planned: Planned, seconds: float | None) -> float | None:
+    hourly = [cost["usd_an_hour"] for cost in planned.step.terms.get("costs", ())]
+    if not hourly:
+        return 0.0
+    if seconds is None or None in hourly:
+        return None
+    return float(seconds / 3600 * sum(hourly) / len(hourly))  # jobs of a pipeline take turns
+
+
+def _usd_at_most(planned: Planned) -> float | None:
+    costs = planned.step.terms.get("costs", ())
+    if any(cost["usd_an_hour"] is None for cost in costs):
+        return None
+    return float(sum(cost["usd_an_hour"] * cost["minutes"] / 60 for cost in costs))
 
 
 def plan(spec: Spec, facts: Facts, origins: Origins | None = None) -> Plan:
@@ -71,6 +105,7 @@ def plan(spec: Spec, facts: Facts, origins: Origins | None = None) -> Plan:
 
     Raises:
         StateError: A step has to run and can not.
+        SpecError: Its jobs could cost more than the budget.
     """
     written = {key: where_is(origins, key) for key in origins} if origins else {}
     requests = [_told(step, written) for step in steps(spec, facts)]
@@ -90,7 +125,26 @@ def plan(spec: Spec, facts: Facts, origins: Origins | None = None) -> Plan:
         planned[step.id] = _decide(draft, planned, facts, origins or {})
         if planned[step.id].status == "run" and step.obstacle:
             raise StateError(*step.obstacle)
-    return Plan(spec.name, tuple(planned.values()))
+    todo = Plan(spec.name, tuple(planned.values()))
+    _check_budget(todo, spec, origins or {})
+    return todo
+
+
+def _check_budget(todo: Plan, spec: Spec, origins: Origins) -> None:
+    """Refuses jobs that together could cost more than a run may.
+
+    Raises:
+        SpecError: They could.
+    """
+    most, allowed = todo.usd_at_most, spec.budget.per_run
+    if allowed is None or most is None or most <= allowed:
+        return
+    jobs = sum(len(planned.step.terms.get("costs", ())) for planned in todo.to_run)
+    what = f"{allowed:g} USD is less than {jobs} jobs may cost, {most:.2f} USD"
+    cure = "lower compute.max_minutes or compute.nodes, choose another size, or allow more"
+    key = "budget.per_run"
+    said = f"{what} ({azure_sizes.source()}); {cure}"
+    raise SpecError([Problem(where_is(origins, key), key, said)])
 
 
 def _told(step: Step, written: Mapping[str, str]) -> Step:

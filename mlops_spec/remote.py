@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mlops_spec import azure_sizes
 from mlops_spec.azure.place import Place
 from mlops_spec.render import azureml
 from mlops_spec.render import pipeline as pipelines
@@ -103,8 +104,18 @@ def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
         needs=tuple(_DATA if need == "data" else need for need in step.needs),
         beside=("environment", "compute") if has_cluster(spec) else ("environment",),
         variables={},
-        terms={"job": azureml.terms(spec, step.id), "wait": spec.compute.wait},
+        terms=_terms(spec, azureml.terms(spec, step.id), [_cost(spec, step.id)]),
     )
+
+
+def _terms(spec: Spec, job: dict[str, Any], costs: list[dict[str, float | None]]) -> dict[str, Any]:
+    assert isinstance(spec.compute, AzuremlCompute)
+    return {"job": job, "wait": spec.compute.wait, "costs": costs}
+
+
+def _cost(spec: Spec, step_id: str) -> dict[str, float | None]:
+    assert isinstance(spec.compute, AzuremlCompute)
+    return azure_sizes.of_job(spec.compute, spec.compute.nodes if step_id == "train" else 1)
 
 
 def pipeline(spec: Spec, data: Step, parts: Mapping[str, Step], train: str) -> Step:
@@ -135,5 +146,5 @@ def pipeline(spec: Spec, data: Step, parts: Mapping[str, Step], train: str) -> S
         needs=(_DATA,),
         code=tuple(dict.fromkeys(name for step in parts.values() for name in step.code)),
         beside=("environment", "environment_register", *(["compute"] if has_cluster(spec) else [])),
-        terms={"job": pipelines.terms(spec, parts), "wait": spec.compute.wait},
+        terms=_terms(spec, pipelines.terms(spec, parts), [_cost(spec, part) for part in parts]),
     )

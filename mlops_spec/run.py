@@ -264,13 +264,20 @@ def _record(planned: Planned, outcome: Outcome, seconds: float) -> Record:
 
 def _copy_pages(todo: Plan, results: list[Result], run_dir: Path) -> None:
     """Puts beside the record what people look at, and what another training is compared with."""
-    done = {result.id for result in results if result.status in ("done", "reused")}
-    pages = {"data": "data.html", "train": CARD, "evaluate": METRICS, "report": "report.html"}
+    done = {result.id for result in results if result.status in ("done", "reused", "refused")}
+    whole = [f"train/{CARD}", f"evaluate/{METRICS}", "promote/report/report.html"]
+    pages = {
+        "data": ["data.html"],
+        "train": [CARD],
+        "evaluate": [METRICS],
+        "report": ["report.html"],
+        "pipeline": [*whole, "promote/promotion.json"],
+    }
     for planned in todo.steps:
-        name = pages.get(planned.step.id, "")
-        page = store.outputs(planned.key) / name
-        if name and planned.step.id in done and page.exists():
-            shutil.copyfile(page, run_dir / name)
+        for name in pages.get(planned.step.id, ()) if planned.step.id in done else ():
+            page = store.outputs(planned.key) / name
+            if page.exists():
+                shutil.copyfile(page, run_dir / page.name)
 
 
 def _exit_code(results: list[Result]) -> ExitCode:

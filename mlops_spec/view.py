@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from mlops_spec import azure_sizes
 from mlops_spec.errors import ExitCode
 from mlops_spec.origins import where_is
 
@@ -98,11 +99,21 @@ def plan_lines(plan: Plan, style: Style) -> Iterator[str]:
     run, total = len(plan.to_run), len(plan.steps)
     estimate = f", about {duration(plan.seconds)}" if run and plan.seconds is not None else ""
     yield style.paint(f"{plan.experiment}: {run} of {total} steps to run{estimate}", "bold")
+    if plan.costs:
+        yield f"  {money(plan)}"
     width = max(len(planned.step.id) for planned in plan.steps)
     for planned in plan.steps:
         mark, color = MARKS[planned.status]
         text = f"  {mark} {planned.status:<5}  {planned.step.id:<{width}}  {planned.why}"
         yield style.paint(text, color)
+
+
+def money(plan: Plan) -> str:
+    """What the jobs of a plan cost, in words."""
+    if plan.usd_at_most is None:
+        return "jobs: nobody knows what they cost; say so by compute.price_per_hour"
+    known = f"about {plan.usd:.2f} USD, " if plan.usd is not None else ""
+    return f"jobs: {known}{plan.usd_at_most:.2f} USD at most ({azure_sizes.source()})"
 
 
 def settings_lines(composition: Composition, style: Style) -> Iterator[str]:
