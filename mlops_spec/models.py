@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_spec import card as cards
 from mlops_spec import model_view, registering, registry, signing, verification
+from mlops_spec.azure.place import Place
+from mlops_spec.azure.registry import AzuremlRegistry
 from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, StateError, suggest
 from mlops_spec.facts import MODELS
 from mlops_spec.origins import COMMAND_LINE
@@ -21,8 +23,8 @@ from mlops_spec.view import echo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from mlops_spec.registry import Registry, Version
-    from mlops_spec.spec import Spec, WorkspaceSpec
+    from mlops_spec.registry import Registry, Shelf, Version
+    from mlops_spec.spec import Spec
     from mlops_spec.view import Style
 
 Document = dict[str, Any]
@@ -30,16 +32,11 @@ Document = dict[str, Any]
 _COMPARE, _VERIFY, _KEY = "compare", "verify", "key"
 
 
-def place_of(workspace: WorkspaceSpec) -> Registry:
-    """The registry of a workspace.
-
-    Raises:
-        StateError: It is not one that this version can look into.
-    """
-    if not isinstance(workspace, LocalWorkspace):
-        message = f"registered models of workspace.kind={workspace.kind} can not be read yet"
-        raise StateError(message, "look at those of this machine: workspace=local")
-    return registering.LocalRegistry(Path(workspace.database), MODELS)
+def place_of(spec: Spec) -> Registry:
+    """The registry of a spec's workspace."""
+    if isinstance(spec.workspace, LocalWorkspace):
+        return registering.LocalRegistry(Path(spec.workspace.database), MODELS)
+    return AzuremlRegistry(Place.of(spec), MODELS)
 
 
 def show(spec: Spec, words: Sequence[str], style: Style) -> ExitCode:
@@ -58,7 +55,7 @@ def show(spec: Spec, words: Sequence[str], style: Style) -> ExitCode:
         return _make_key(words[1:], style)
     if words[:1] == [_VERIFY]:
         return _verify(spec, words[1:], style)
-    place = place_of(spec.workspace)
+    place = place_of(spec)
     if not words:
         models = [_summary(place, name) for name in place.names()]
         _print(models, model_view.models(models, style), style)
@@ -116,9 +113,9 @@ def _verify(spec: Spec, words: Sequence[str], style: Style) -> ExitCode:
 def _bundle(spec: Spec, word: str) -> tuple[Path, Expected]:
     """The folder that a word names, and what should be in it: a version, or any folder."""
     name, _, number = word.partition("/")
-    if number.isdecimal() and isinstance(spec.workspace, LocalWorkspace):
-        place = place_of(spec.workspace)
-        if name in place.names() or not Path(word).is_dir():
+    if number.isdecimal():
+        place = place_of(spec)
+        if _is_ours(place.versions(name)) or not Path(word).is_dir():
             version = _version(place, word)
             if not version.path:
                 raise _wrong(word, registry.damage(version))
@@ -143,27 +140,33 @@ def _wrong(word: str, message: str) -> SpecError:
     return SpecError([Problem(COMMAND_LINE, word, harmless(message))])
 
 
-def _known(place: Registry, name: str) -> list[Version]:
-    """The versions of a model.
+def _known(place: Registry, name: str) -> Shelf:
+    """What is known of a model.
 
     Raises:
         SpecError: There is no such model.
     """
-    known = place.names()
-    if name in known:
-        return place.versions(name)
-    listed = f" (known: {', '.join(known)})" if known else ": nothing is registered here yet"
-    raise _wrong(name, f"no such registered model{suggest(name, known)}{listed}")
+    shelf = place.look(name)
+    if not _is_ours(shelf.versions):
+        known = place.names()
+        listed = f" (known: {', '.join(known)})" if known else ": nothing is registered here yet"
+        raise _wrong(name, f"no such registered model{suggest(name, known)}{listed}")
+    return shelf
+
+
+def _is_ours(versions: Iterable[Version]) -> bool:
+    return any(one.digest for one in versions)
 
 
 def _version(place: Registry, word: str) -> Version:
-    """The version that `NAME/VERSION` names."""
+    """The version that `NAME/VERSION` names, with its bundle here."""
     name, _, number = word.partition("/")
-    versions = _known(place, name)
+    versions = _known(place, name).versions
     found = next((one for one in versions if str(one.version) == number), None)
     if found is None:
         listed = ", ".join(f"{name}/{one.version}" for one in versions)
         raise _wrong(word, f"no such version (known: {listed})")
+    place.fetch(name, found)
     return found
 
 
@@ -177,20 +180,27 @@ def _summary(place: Registry, name: str) -> Document:
         "champion": now.version if now else None,
         "metrics": dict(now.metrics) if now else {},
         "created": max((one.created for one in versions), default=""),
-        "damage": registry.damage(now) if now else "",
+        "damage": _damage(now) if now else "",
     }
 
 
 def _model(place: Registry, name: str) -> Document:
     """A model with all its versions and the moves of its champion."""
-    versions = [_document(one) for one in _known(place, name)]
-    history = [asdict(move) for move in place.history(name)]
+    shelf = _known(place, name)
+    versions = [_document(one) for one in shelf.versions]
+    history = [asdict(move) for move in shelf.moves]
     return {"model": name, "versions": versions, "history": history}
 
 
 def _document(version: Version) -> Document:
-    damage = registry.damage(version)
+    damage = _damage(version)
     return {**asdict(version), "intact": not damage, "damage": damage}
+
+
+def _damage(version: Version) -> str:
+    """What is wrong with a bundle; nothing with one that only waits to be fetched."""
+    waits = version.intact and version.path and not Path(version.path).exists()
+    return "" if waits else registry.damage(version)
 
 
 def _inspected(word: str, version: Version) -> Document:
@@ -258,8 +268,8 @@ def rollback(spec: Spec, overrides: Sequence[str], style: Style) -> ExitCode:
     Raises:
         StateError: There is none, or its bundle is not what it was.
     """
-    place, name = place_of(spec.workspace), spec.registered_model
-    if name not in place.names():
+    place, name = place_of(spec), spec.registered_model
+    if not _is_ours(place.versions(name)):
         message = harmless(f"nothing is registered as {name}{suggest(name, place.names())}")
         raise StateError(message, "see what is: python -m mlops_spec models")
     move = place.rollback(name)

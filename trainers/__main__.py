@@ -3,7 +3,8 @@
 python -m trainers VERB --spec spec.json ... --out DIR
 
 `spec.json` is the recorded part of the spec that the step reads. Everything a step makes goes below
-`--out`, `summary.json` with its main numbers among it. Neither Hydra nor the Azure SDK is needed.
+`--out`, `summary.json` with its main numbers among it. Neither Hydra nor the Azure SDK is needed,
+the latter but to register in a workspace.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     for name in _INPUTS:
         parser.add_argument(f"--{name}", type=Path, help=f"input: {name}")
+    parser.add_argument("--registry", help="workspace to register in, instead of --database")
     parser.add_argument("--weights-digest", help="digest of the weights")
     parser.add_argument("--source", help="digest of what the data set is read from")
     parser.add_argument(

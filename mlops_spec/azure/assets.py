@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import champions, registry
@@ -101,7 +101,8 @@ def keep(ml: Any, model: str, path: Path) -> str:
     from azure.ai.ml.entities import Model
 
     name = f"{model}{_RENEWED}"
-    asset = ml.models.create_or_update(Model(name=name, type="custom_model", path=str(path)))
+    newer = Model(name=name, type="custom_model", path=str(path))
+    asset = client.uploaded(ml.models.create_or_update, newer)
     return f"{name}:{asset.version}"
 
 
@@ -113,15 +114,30 @@ def write(ml: Any, model: str, number: int, change: Mapping[str, str | None]) ->
     ml.models.create_or_update(asset)
 
 
-def note(move: Move, last: int) -> tuple[str, str]:
-    """The tag that notes a move; `last` is the number of the note before."""
-    return f"{MOVE}{last + 1:06}", champions.note(move)
+def lead(ml: Any, model: str, move: Move, last: int) -> str:
+    """Notes a move and puts the champion's tag where it leads to, in one write.
+
+    Args:
+        ml: Azure's SDK.
+        model: Whose champion moves.
+        move: The move.
+        last: Number of the note before.
+
+    Returns:
+        The tag that notes it.
+    """
+    key = f"{MOVE}{last + 1:06}"
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"  # tells apart two machines at one moment
+    write(ml, model, move.after, {key: champions.note(move), CHAMPION: now})
+    return key
 
 
 def _listed(ml: Any, model: str, view: str) -> Iterator[Any]:
     """The versions of a model; none of an unknown one."""
     from azure.core.exceptions import ResourceNotFoundError
 
+    if not _NAME.fullmatch(model):  # it would lead elsewhere as a part of an address
+        return
     try:
         yield from ml.models.list(name=model, list_view_type=view)
     except ResourceNotFoundError as error:
@@ -154,18 +170,18 @@ def _with_rivals(tags: Mapping[int, Mapping[str, str]]) -> dict[int, Mapping[str
 def _moves(tags: Mapping[int, Mapping[str, str]]) -> tuple[list[Move], int]:
     """The moves that were noted, the oldest first, and the number of the last note.
 
-    Of two machines that noted theirs at the same moment, the earlier one's counts: the other one
-    sees that afterwards. It comes last here, as the one that the next move begins from.
+    Of two machines that moved at once, and so gave theirs one number, the earlier one's counts: the
+    other one sees that afterwards. It comes last here, as the one that the next move begins from.
     """
     found = []
     for number, own in tags.items():
         for key, text in own.items():
             match, move = _NOTE.fullmatch(key), champions.noted(text)
             if match and move and move.after == number:
-                found.append((int(match[1]), move))
-    found.sort(key=lambda pair: (pair[1].when, pair[1].after), reverse=True)
-    found.sort(key=lambda pair: pair[0])
-    return [move for _, move in found], max((number for number, _ in found), default=0)
+                found.append((int(match[1]), own.get(CHAMPION, ""), move))
+    found.sort(key=lambda one: (one[1], one[2].after), reverse=True)
+    found.sort(key=lambda one: one[0])
+    return [move for _, _, move in found], max((number for number, _, _ in found), default=0)
 
 
 def _champion(holders: Sequence[int], moves: Sequence[Move]) -> int:

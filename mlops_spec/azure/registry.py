@@ -68,7 +68,7 @@ class AzuremlRegistry:
                 self._renew(ml, candidate, known, seen)
             else:
                 copies.store(candidate, path)
-                number = _create(ml, candidate, path, digest)
+                number = _create(ml, candidate, path, seen)
             made = registry.find(self._look(ml, model).shelf.versions, number)
         if made is None or made.digest != digest:
             message = f"another machine made version {number} of {model} at the same moment"
@@ -126,7 +126,7 @@ class AzuremlRegistry:
         path = Path(known.path)
         copies.store(candidate, path)
         tags = seen.tags[known.version]
-        wanted = _tags(candidate, path)
+        wanted = _tags(candidate, path, seen)
         if lost or tags.get(assets.LINEAGE) != wanted[assets.LINEAGE]:
             wanted[assets.CONTENT] = assets.keep(ml, candidate.model, path)
         change = {key: value for key, value in wanted.items() if tags.get(key) != value}
@@ -141,15 +141,13 @@ class AzuremlRegistry:
         """
         champion = registry.champion(seen.shelf.versions)
         stays = move.after if move else champion and champion.version
-        key, text = assets.note(move, seen.shelf.notes) if move else ("", "")
-        if move:
-            assets.write(ml, model, move.after, {key: text, CHAMPION: move.when})
+        note = assets.lead(ml, model, move, seen.shelf.notes) if move else ""
         for other in seen.holders:
             if other != stays:
                 assets.write(ml, model, other, {CHAMPION: None})
         now = registry.champion(self._look(ml, model).shelf.versions) if move else champion
         if move and (now is None or now.version != move.after):
-            assets.write(ml, model, move.after, {key: None, CHAMPION: None})
+            assets.write(ml, model, move.after, {note: None, CHAMPION: None})
             who = f"version {now.version}" if now else "none"
             message = f"another machine moved the champion of {model} meanwhile: it has {who}"
             raise StateError(message, f"{_AGAIN}: it is judged against that one")
@@ -169,13 +167,13 @@ def _bring(ml: Any, model: str, version: Version) -> str:
     return copies.bring(path, download, Expected(model=model, digest=version.digest))
 
 
-def _create(ml: Any, candidate: Candidate, path: Path, digest: str) -> int:
+def _create(ml: Any, candidate: Candidate, path: Path, seen: Seen) -> int:
     """Uploads a bundle and makes it a version, complete with its tags; returns its number."""
     from azure.ai.ml.entities import Model
 
     said = lineage.read(path / lineage.FILE)
     properties = {
-        DIGEST: digest,
+        DIGEST: said.bundle,
         TRAIN: said.train,
         f"{OURS}trainer": said.trainer,
         f"{OURS}spec": files.sha256_of(said.spec),
@@ -186,15 +184,16 @@ def _create(ml: Any, candidate: Candidate, path: Path, digest: str) -> int:
         name=candidate.model,
         type="custom_model",
         path=str(path),
-        tags={**_tags(candidate, path), DIGEST: digest},
+        tags={**_tags(candidate, path, seen), DIGEST: said.bundle},
         properties=properties,
     )
-    return int(ml.models.create_or_update(asset).version)
+    return int(client.uploaded(ml.models.create_or_update, asset).version)
 
 
-def _tags(candidate: Candidate, path: Path) -> dict[str, str]:
+def _tags(candidate: Candidate, path: Path, seen: Seen) -> dict[str, str]:
     """What a version says of its judgement, and of the bundle that has it in its lineage."""
-    rival = candidate.known.origin.parents.champion
+    parent = candidate.known.origin.parents.champion  # known where the version itself is gone
+    rival = registry.find(seen.shelf.versions, candidate.baseline) or parent
     return {
         **entries.tags(candidate),
         assets.RIVAL: rival.digest if rival else "none",
