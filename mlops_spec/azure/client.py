@@ -25,6 +25,7 @@ _INSTALL = "python -m pip install 'mlops_spec[azure]'"
 _AGAIN = "then run the same command again"
 _NOT_THERE = {"ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound"}
 _ROLE = "AzureML Data Scientist"
+_OF_A_JOB = "DEFAULT_IDENTITY_CLIENT_ID"  # set by Azure ML: a machine may have several identities
 
 
 @contextlib.contextmanager
@@ -86,14 +87,22 @@ def uploaded(create: Callable[[Any], Any], asset: Any) -> Any:
         return create(asset)
 
 
+def identity() -> Any:
+    """Who asks: whoever is logged in, or, inside a job of Azure ML, the identity of its machine."""
+    with _quietly():
+        from azure.identity import DefaultAzureCredential
+
+    own = os.environ.get(_OF_A_JOB) or os.environ.get("AZURE_CLIENT_ID")
+    return DefaultAzureCredential(managed_identity_client_id=own)
+
+
 def _client(place: Place) -> Any:
     with _quietly():
         from azure.ai.ml import MLClient
-        from azure.identity import DefaultAzureCredential
 
     # Its warnings are pages long, its errors are raised; and requests, which it notes, have tokens
     logging.getLogger("azure").setLevel(logging.ERROR)
-    credential = DefaultAzureCredential()
+    credential = identity()
     if place.emulator:
         token = credential.get_token(f"{MANAGEMENT}/.default").token
         emulation.ensure_workspace(place, token, MANAGEMENT)
