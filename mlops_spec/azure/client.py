@@ -26,6 +26,7 @@ _INSTALL = "python -m pip install 'mlops_spec[azure]'"
 _AGAIN = "then run the same command again"
 _NOT_THERE = {"ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound"}
 _ROLE = "AzureML Data Scientist"
+_OF_A_JOB = "DEFAULT_IDENTITY_CLIENT_ID"  # set by Azure ML: a machine may have several identities
 
 
 @contextlib.contextmanager
@@ -55,20 +56,22 @@ def opened(
 
 def token() -> str:
     """A token for Azure's own addresses; the credential keeps it while it lasts."""
-    return str(_login().get_token(f"{MANAGEMENT}/.default").token)
+    return str(identity().get_token(f"{MANAGEMENT}/.default").token)
 
 
-def _login() -> Any:
-    """Whoever is logged in: service principal, workload or managed identity, Azure CLI."""
+def identity() -> Any:
+    """Who asks: whoever is logged in, or, inside a job of Azure ML, the identity of its machine."""
     return _credential(*(os.environ.get(name, "") for name in ("HTTPS_PROXY", "AZURE_CLIENT_ID")))
 
 
 @functools.lru_cache(maxsize=1)
 def _credential(*_where: str) -> Any:
     """One for as long as it leads to the same place: it keeps its tokens."""
-    from azure.identity import DefaultAzureCredential
+    with _quietly():
+        from azure.identity import DefaultAzureCredential
 
-    return DefaultAzureCredential()
+    own = os.environ.get(_OF_A_JOB) or os.environ.get("AZURE_CLIENT_ID")
+    return DefaultAzureCredential(managed_identity_client_id=own)
 
 
 @contextlib.contextmanager
@@ -118,7 +121,7 @@ def _client(place: Place, *, progress: bool) -> Any:
     if place.emulator:
         emulation.ensure_workspace(place, token(), MANAGEMENT)
     words = (place.subscription, place.group, place.name)
-    return MLClient(_login(), *words, enable_telemetry=False, show_progress=progress)
+    return MLClient(identity(), *words, enable_telemetry=False, show_progress=progress)
 
 
 @contextlib.contextmanager
