@@ -61,7 +61,9 @@ def token() -> str:
 
 def identity() -> Any:
     """Who asks: whoever is logged in, or, inside a job of Azure ML, the identity of its machine."""
-    return _credential(*(os.environ.get(name, "") for name in ("HTTPS_PROXY", "AZURE_CLIENT_ID")))
+    return _credential(
+        *(os.environ.get(name, "") for name in ("HTTPS_PROXY", _OF_A_JOB, "AZURE_CLIENT_ID"))
+    )
 
 
 @functools.lru_cache(maxsize=1)
