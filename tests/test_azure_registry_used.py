@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import emulation
 import pytest
 from registries import FIRST, SECOND, Azureml, candidate, champion
 
@@ -194,34 +195,68 @@ def test_the_way_back_fetches_what_it_needs(say, place):
     assert (code, "no earlier champion to go back to" in err) == (1, True)
 
 
-def test_a_step_registers_in_a_workspace(place):
-    made = model(4, "4d" * 32, 2)
+def step(made, folder):
+    """What the step `register` reads, in one folder, and its words where that is `{all}`."""
     metrics = {"schema_version": 1, "metrics": {"accuracy": 0.9}}
     verdict = {"schema_version": 1, "verdict": "promote", "reason": "better by 3"}
-    files.write_json(Path("evaluation/metrics.json"), metrics)
-    files.write_json(Path("gate/verdict.json"), verdict)
+    files.write_json(folder / "evaluation/metrics.json", metrics)
+    files.write_json(folder / "gate/verdict.json", verdict)
     origin = made.known.origin.model_dump(mode="json")
-    files.write_json(Path("spec.json"), {"schema_version": 1, "lineage": origin})
-    options = {"spec": "spec.json", "out": "out", "bundle": made.bundle, "report": "model4"}
-    options |= {"evaluation": "evaluation", "gate": "gate", "registry": place.place.uri}
-    options |= {"models": "job/models", "model": "digits", "train": made.train, "baseline": "2"}
-    command = [sys.executable, "-m", "trainers", "register"]
-    command += [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+    files.write_json(folder / "spec.json", {"schema_version": 1, "lineage": origin})
+    shutil.copytree(made.bundle, folder / "bundle")
+    shutil.copytree(made.report.parent, folder / "report")
+    words = "--spec {all}/spec.json --bundle {all}/bundle --report {all}/report --gate {all}/gate"
+    words += " --evaluation {all}/evaluation --models job/models --model digits --baseline 2"
+    return f"-m trainers register {words} --train {made.train}"
+
+
+def test_a_step_registers_in_a_workspace(place):
+    made = model(4, "4d" * 32, 2)
+    words = step(made, Path("all")).format(all="all").split()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
-    def run():
+    def run(uri):
+        command = [sys.executable, *words, "--out", "out", "--registry", uri]
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=60
         )
 
-    answer = run()
+    answer = run(place.place.uri)
     assert (answer.returncode, answer.stderr) == (0, "")
     fourth = place.versions("digits")[3]
     assert (fourth.train, fourth.champion, fourth.metrics) == (made.train, True, {"accuracy": 0.9})
     version = json.loads(Path("out/version.json").read_text("utf-8"))
     assert (version["version"], version["digest"]) == (4, fourth.digest)
     assert place.history("digits")[-1].why == "gate: better by 3"
-    command[command.index("--registry") + 1] = "mlw-other"
-    answer = run()
+    answer = run("mlw-other")
     assert answer.returncode == 1
     assert "mlw-other is no address of a workspace" in answer.stderr
+
+
+@pytest.mark.filterwarnings("ignore")  # of Azure's SDK, about itself
+def test_a_job_registers_in_its_own_workspace(place):
+    from azure.ai.ml import Input, Output, command
+    from azure.ai.ml.entities import AmlCompute, Environment
+
+    from mlops_spec.azure import client
+
+    words = step(model(4, "4d" * 32, 2), Path("all")).format(all="${{inputs.all}}")
+    line = f"python {words} --out ${{{{outputs.out}}}} --registry '{place.place.uri}'"
+    asked = command(
+        command=line,
+        inputs={"all": Input(type="uri_folder", path="all")},
+        outputs={"out": Output(type="uri_folder")},
+        environment="azureml:train:1",
+        environment_variables={"PYTHONPATH": os.pathsep.join(sys.path)},
+        compute="cpu",
+        experiment_name="registering",
+    )
+    with client.opened(place.place) as ml:
+        ml.environments.create_or_update(Environment(name="train", version="1", image="any:1"))
+        ml.compute.begin_create_or_update(AmlCompute(name="cpu", size="Standard_DS3_v2")).result()
+        job = client.uploaded(ml.jobs.create_or_update, asked)
+        assert emulation.ended(ml, job.name).status == "Completed"
+    fourth = place.versions("digits")[3]
+    assert (fourth.champion, Path(fourth.path).exists()) == (True, False)
+    place.fetch("digits", fourth)
+    assert registry.damage(fourth) == ""
