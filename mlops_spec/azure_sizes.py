@@ -38,10 +38,14 @@ def _listed() -> dict[str, Any]:
     return document
 
 
+def known() -> dict[str, Size]:
+    """The sizes of the list."""
+    return {name: Size(**values) for name, values in _listed()["sizes"].items()}
+
+
 def find(name: str) -> Size | None:
     """A size of the list; Azure does not care how it is capitalised."""
-    known = {key.lower(): Size(**values) for key, values in _listed()["sizes"].items()}
-    return known.get(name.lower())
+    return {key.lower(): size for key, size in known().items()}.get(name.lower())
 
 
 def retired(name: str) -> str:

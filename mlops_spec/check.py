@@ -16,7 +16,7 @@ from mlops_spec import conf_files, kinds, requirements, signing, store
 from mlops_spec.compose import Composer
 from mlops_spec.errors import ExitCode, MlopsError
 from mlops_spec.origins import display
-from mlops_spec.spec import leaves
+from mlops_spec.spec import CloudWorkspace, leaves
 from mlops_spec.validate import parse
 from mlops_spec.view import echo
 
@@ -112,8 +112,13 @@ def _spec(spec: Spec) -> Iterator[Finding]:
         here = signing.is_installed()
         what = f"cryptography, for signatures, is {'' if here else 'not '}installed"
         yield Finding("signing", what, "" if here else signing.INSTALL)
-    if spec.compute.accelerator in ("cuda", "mps"):
+    if spec.compute.kind == "local" and spec.compute.accelerator in ("cuda", "mps"):
         yield _accelerator(spec.compute.accelerator)
+    if isinstance(spec.workspace, CloudWorkspace):
+        from mlops_spec.azure import checks  # most specs have nothing there
+
+        for name, text, cure in checks.checks(spec):
+            yield Finding(name, text, cure)
     for group in kinds.GROUPS:
         module = kinds.load(group, getattr(spec, group).kind)
         for name, text, cure in getattr(module, "checks", lambda _: ())(spec):

@@ -34,6 +34,8 @@ _KEPT = (
     "uniqueItems",
 )
 HOST = "https://management.azure.com"
+# Polling and rights, which the descriptions of Azure ML leave out
+_OF_ARM = re.compile("/operationsStatus/|/providers/Microsoft.Authorization/")
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ def _known(where, what):
 
 def _problems(exchange):
     path = exchange["url"].removeprefix(HOST)
-    if path == exchange["url"] or not exchange["status"] or "/operationsStatus/" in path:
-        return  # another service, none of which is described; a lost answer; ARM's own polling
+    if path == exchange["url"] or not exchange["status"] or _OF_ARM.search(path):
+        return  # another service, none of which is described; a lost answer; ARM's own
     where = f"{exchange['method']} {path}"
     version = exchange["query"].get("api-version")
     operation = _operation(exchange["method"].lower(), path, version)

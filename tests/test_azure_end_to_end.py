@@ -95,7 +95,8 @@ def test_one_pipeline_does_the_same_and_its_verdict_is_an_output(project):
     assert started(said) == ["environment_register", "pipeline"]
     record = last_record(project)
     promotion = json.loads((record / "promotion.json").read_text("utf-8"))
-    assert (promotion["verdict"], promotion["build"]) == ("reject", "none")
+    assert promotion["verdict"] in ("reject", "insufficient")
+    assert promotion["build"] == "none"
     assert {path.name for path in record.iterdir()} >= PAGES
     assert started(events(project, *shape, code=3)) == []
     with client.opened(place()) as ml:

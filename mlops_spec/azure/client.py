@@ -8,13 +8,11 @@ import importlib.util
 import io
 import logging
 import os
-import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.azure import emulation
+from mlops_spec.azure import emulation, refusals
 from mlops_spec.errors import StateError
-from mlops_spec.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,11 +20,9 @@ if TYPE_CHECKING:
     from mlops_spec.azure.place import Place
 
 MANAGEMENT = "https://management.azure.com"
-_INSTALL = "python -m pip install 'mlops_spec[azure]'"
-_AGAIN = "then run the same command again"
-_NOT_THERE = {"ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound"}
-_ROLE = "AzureML Data Scientist"
+_WHO = ("HTTPS_PROXY", "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
 _OF_A_JOB = "DEFAULT_IDENTITY_CLIENT_ID"  # set by Azure ML: a machine may have several identities
+INSTALL = "python -m pip install 'mlops_spec[azure]'"
 
 
 @contextlib.contextmanager
@@ -47,11 +43,15 @@ def opened(
         StateError: The SDK is not installed, nobody is logged in, or what is asked for is not
             there or not allowed; what Azure says of anything else.
     """
-    for package in ("azure.ai.ml", "azure.identity"):
-        if not _is_installed(package):
-            raise StateError(f"{package} is not installed", _INSTALL)
+    for package in missing():
+        raise StateError(f"{package} is not installed", INSTALL)
     with variables(place, say), told(place):
         yield _client(place, progress=progress)
+
+
+def missing() -> list[str]:
+    """The packages that are needed and not installed."""
+    return [package for package in ("azure.ai.ml", "azure.identity") if not _is_installed(package)]
 
 
 def token() -> str:
@@ -61,9 +61,7 @@ def token() -> str:
 
 def identity() -> Any:
     """Who asks: whoever is logged in, or, inside a job of Azure ML, the identity of its machine."""
-    return _credential(
-        *(os.environ.get(name, "") for name in ("HTTPS_PROXY", _OF_A_JOB, "AZURE_CLIENT_ID"))
-    )
+    return _credential(*(os.environ.get(name, "") for name in (*_WHO, _OF_A_JOB)))
 
 
 @functools.lru_cache(maxsize=1)
@@ -133,63 +131,10 @@ def told(place: Place) -> Iterator[None]:
     Raises:
         StateError: Azure said no; tokens and signatures are taken out of its words.
     """
-    with _quietly():
-        from azure.ai.ml.exceptions import MlException
-        from azure.core import exceptions
-
-    try:
+    with refusals.told(place):
         yield
-    except exceptions.ClientAuthenticationError as error:
-        login = "az login (or AZURE_CLIENT_ID, AZURE_TENANT_ID and a secret or federated token)"
-        message = f"nobody is logged in to Azure: {_first_line(error)}"
-        raise StateError(message, f"{login}, {_AGAIN}") from error
-    except exceptions.HttpResponseError as error:
-        raise _refusal(error, place) from error
-    except exceptions.AzureError as error:  # no answer at all
-        message = f"Azure does not answer: {_first_line(error)}"
-        raise StateError(message, f"look at the network and the proxy, {_AGAIN}") from error
-    except MlException as error:
-        raise StateError(_first_line(error), "mend it in the spec, " + _AGAIN) from error
 
 
 def is_workspace(error: Any) -> bool:
     """Whether it is the workspace itself, or what it is in, that was not found."""
-    code, said = _code(error), str(error.message)
-    return code in _NOT_THERE and re.search(r"/workspaces/[^/']+/", said) is None
-
-
-def _code(error: Any) -> str:
-    return str(getattr(error.error, "code", "") or "")
-
-
-def _refusal(error: Any, place: Place) -> StateError:
-    """What an answer of Azure's that is an error means, by its status and code."""
-    code, said = _code(error), _first_line(error)
-    match error.status_code:
-        case 401:
-            message, cure = f"Azure does not take the login: {said}", f"az login, {_AGAIN}"
-        case 403:
-            message = f"this login may not do that in {place}: {said}"
-            cure = f"az role assignment create --role {_ROLE!r} --assignee WHO --scope {place.path}"
-        case 404 if is_workspace(error):
-            message = f"there is no {place}: {said}"
-            cure = "make it: python -m mlops_spec render OVERRIDES, and the commands it prints"
-        case 409:
-            message = f"somebody else changes the same in {place}: {said}"
-            cure = _AGAIN.removeprefix("then ")
-        case 429:
-            message, cure = f"Azure asks for patience: {said}", f"wait a minute, {_AGAIN}"
-        case status if status is not None and status >= 500:  # noqa: PLR2004 - HTTP's
-            message, cure = f"Azure has trouble ({status}): {said}", f"wait a minute, {_AGAIN}"
-        case _ if "quota" in f"{code} {said}".lower():
-            message = f"the quota is used up: {said}"
-            cure = "az ml compute list-usage; ask for more, or choose another compute.vm_size"
-        case _:
-            message, cure = f"Azure refuses that in {place}: {said}", _AGAIN.removeprefix("then ")
-    return StateError(message, cure)
-
-
-def _first_line(error: BaseException) -> str:
-    """What an error says, without its stack of causes, tokens and signatures."""
-    text = str(getattr(error, "message", None) or error).strip()
-    return redact(text.splitlines()[0] if text else type(error).__name__)
+    return refusals.is_workspace(error)

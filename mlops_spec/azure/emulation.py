@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ _STATE = "MLOPS_SPEC_EMULATOR"  # its folder, where it has started this very pro
 IDLE_SECONDS = 900  # without a request or a job, after which it ends by itself
 _PATIENCE_SECONDS = 240.0  # npm installs the blob storage the first time
 _ANSWER_SECONDS = 60.0
+_LIBRARIES = ("aiohttp", "trustme")
 _INSTALL = "python -m pip install 'mlops_spec[azure,emulator]'"
 
 
@@ -32,10 +34,27 @@ def variables(place: Place, say: Callable[[str], None]) -> dict[str, str]:
     Raises:
         StateError: It does not start; carries what it said.
     """
-    state = Path(os.environ.get(_STATE) or place.emulator)
+    state = _state_of(place)
     document = _running(state) or _started(state, say)
     found: dict[str, str] = document["environment"]
     return found
+
+
+def running(place: Place) -> bool:
+    """Whether the emulator of a workspace answers; none is started."""
+    return _running(_state_of(place)) is not None
+
+
+def missing() -> list[tuple[str, str]]:
+    """What an emulator needs and is not here, each with its cure."""
+    cure = "install Node.js, which has npm: https://nodejs.org"
+    tools = [(tool, cure) for tool in ("node", "npm") if shutil.which(tool) is None]
+    found = (name for name in _LIBRARIES if importlib.util.find_spec(name) is None)
+    return [*tools, *((name, _INSTALL) for name in found)]
+
+
+def _state_of(place: Place) -> Path:
+    return Path(os.environ.get(_STATE) or place.emulator)
 
 
 def _running(state: Path) -> dict[str, Any] | None:
@@ -49,7 +68,7 @@ def _running(state: Path) -> dict[str, Any] | None:
 
 
 def _started(state: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    if importlib.util.find_spec("aiohttp") is None or importlib.util.find_spec("trustme") is None:
+    if any(importlib.util.find_spec(name) is None for name in _LIBRARIES):
         raise StateError("the emulator's libraries are not installed", _INSTALL)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     say(f"starting the emulator in {state}; it ends {IDLE_SECONDS} s after its last work")

@@ -3,6 +3,7 @@
 throttle          429 with Retry-After of `seconds`         for a request
 error             5xx (`status`)                            for a request
 conflict          409                                       for a request
+forbidden         403: whoever asks has not the right to    for a request
 drop              the connection ends without an answer     for a request
 expired_sas       the signature has run out                 for a request whose answer has one
 slow_operation    it takes `seconds` longer                 for a request that starts one
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mlops_spec.emulator import access
 from mlops_spec.emulator.routing import Reply, ServiceError
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from mlops_spec.emulator.routing import Call
 
-_ANSWERS = ("throttle", "error", "conflict", "drop")
+_ANSWERS = ("throttle", "error", "conflict", "forbidden", "drop")
 _OF_JOBS = ("preempt", "fail")
 
 
@@ -46,6 +48,7 @@ class Fault(BaseModel):
         "throttle",
         "error",
         "conflict",
+        "forbidden",
         "drop",
         "expired_sas",
         "slow_operation",
@@ -90,6 +93,8 @@ class Faults:
             return None
         if fault.kind == "drop":
             raise DroppedError
+        if fault.kind == "forbidden":
+            raise access.refusal(call)
         if fault.kind == "conflict":
             message = "Another operation is in progress on this resource. Retry later."
             raise ServiceError(409, "Conflict", message)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from mlops_spec.emulator import operations
-from mlops_spec.emulator.services import assets, computes, history, jobs, login, workspace
+from mlops_spec.emulator.services import (
+    assets,
+    computes,
+    history,
+    jobs,
+    login,
+    rights,
+    sizes,
+    workspace,
+)
 
 ROUTES = (
     *login.ROUTES,
     *workspace.ROUTES,
+    *rights.ROUTES,
+    *sizes.ROUTES,
     *assets.ROUTES,
     *computes.ROUTES,
     *jobs.ROUTES,

@@ -80,13 +80,25 @@ def existing(store: Store, call: Call) -> Workspace:
     workspace = asked(call)
     document = store.get(f"workspaces/{workspace.key}")
     if document is None:
-        message = (
-            f"The Resource '{_PROVIDER}/workspaces/{workspace.name}' under resource group"
-            f" '{workspace.group}' was not found. For more details please go to"
-            " https://aka.ms/ARMResourceNotFoundFix"
-        )
-        raise ServiceError(404, "ResourceNotFound", message)
+        raise _missing(store, workspace)
     return Workspace(*document["names"])
+
+
+def _missing(store: Store, workspace: Workspace) -> ServiceError:
+    """What is not there; subscriptions and groups are here that have a workspace."""
+    within = f"workspaces/{workspace.subscription.lower()}/"
+    if not any(store.under(within)):
+        message = f"The subscription '{workspace.subscription}' could not be found."
+        return ServiceError(404, "SubscriptionNotFound", message)
+    if not any(store.under(f"{within}{workspace.group.lower()}/")):
+        message = f"Resource group '{workspace.group}' could not be found."
+        return ServiceError(404, "ResourceGroupNotFound", message)
+    message = (
+        f"The Resource '{_PROVIDER}/workspaces/{workspace.name}' under resource group"
+        f" '{workspace.group}' was not found. For more details please go to"
+        " https://aka.ms/ARMResourceNotFoundFix"
+    )
+    return ServiceError(404, "ResourceNotFound", message)
 
 
 def now() -> str:
