@@ -58,6 +58,11 @@ def is_pipeline(spec: Spec) -> bool:
     return isinstance(spec.compute, AzuremlCompute) and spec.compute.shape == "pipeline"
 
 
+def is_scheduled(spec: Spec) -> bool:
+    """Whether a clock starts the pipeline."""
+    return isinstance(spec.compute, AzuremlCompute) and bool(spec.compute.schedule)
+
+
 def _collected(data: Step) -> Step:
     """The data set with its images, which lie elsewhere otherwise."""
     *command, flag, out = data.payload["command"]
@@ -106,6 +111,21 @@ def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
         variables={},
         terms=_terms(spec, azureml.terms(spec, step.id), [_cost(spec, step.id)]),
     )
+
+
+def schedule(spec: Spec, pipeline: Step) -> Step:
+    """What starts a pipeline again and again: its newest data set, a model known by itself."""
+    assert isinstance(spec.compute, AzuremlCompute)
+    job = pipeline.payload["job"]
+    data = job["inputs"]["data"]
+    latest = {**data, "path": f"{data['path'].rpartition(':')[0]}@latest"}
+    again = {**job, "inputs": {**job["inputs"], "data": latest, "key": _NOBODY}}
+    payload = {
+        **pipeline.payload,
+        "job": again,
+        "schedule": pipelines.schedule(spec.name, spec.compute.schedule or ""),
+    }
+    return replace(pipeline, id="schedule", action="azureml.schedule", payload=payload)
 
 
 def _terms(spec: Spec, job: dict[str, Any], costs: list[dict[str, float | None]]) -> dict[str, Any]:

@@ -104,9 +104,9 @@ def test_one_pipeline_does_the_same_and_its_verdict_is_an_output(project):
 
 
 @pytest.mark.usefixtures("first")
-def test_a_pipeline_registers_the_first_model(project):
-    shape = ("compute.shape=pipeline", "registered_model=others")
-    assert started(events(project, *shape)) == ["pipeline"]
+def test_a_pipeline_registers_a_first_model_and_a_clock_starts_it_again(project):
+    shape = ("compute.shape=pipeline", "registered_model=others", "compute.schedule='0 6 * * 1'")
+    assert started(events(project, *shape)) == ["pipeline", "schedule"]
     promotion = json.loads((last_record(project) / "promotion.json").read_text("utf-8"))
     assert (promotion["verdict"], promotion["model"], promotion["version"]) == (
         "promote",

@@ -76,3 +76,20 @@ def _compute(ml: Any, path: Path, document: Mapping[str, Any]) -> str:
         return f"cluster {wanted.name} is there"
     ml.compute.begin_create_or_update(wanted).result()
     return f"cluster {wanted.name} changed"
+
+
+def schedule(ml: Any, document: Mapping[str, Any], job: Path) -> None:
+    """Has a clock start a job, instead of what the schedule of this name started before.
+
+    Args:
+        ml: Azure's SDK.
+        document: The schedule, as a CLI v2 document.
+        job: The document of the job.
+    """
+    from azure.ai.ml import load_job
+    from azure.ai.ml.entities import CronTrigger, JobSchedule
+
+    trigger = document["trigger"]
+    when = CronTrigger(expression=trigger["expression"], time_zone=trigger["time_zone"])
+    made = JobSchedule(name=document["name"], trigger=when, create_job=load_job(job))
+    ml.schedules.begin_create_or_update(made).result()

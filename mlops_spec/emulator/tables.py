@@ -10,6 +10,7 @@ from mlops_spec.emulator.services import (
     jobs,
     login,
     rights,
+    schedules,
     sizes,
     workspace,
 )
@@ -21,6 +22,7 @@ ROUTES = (
     *sizes.ROUTES,
     *assets.ROUTES,
     *computes.ROUTES,
+    *schedules.ROUTES,
     *jobs.ROUTES,
     *history.ROUTES,
     *operations.ROUTES,

@@ -51,6 +51,15 @@ def _bound(name: str, one: Any, inputs: Mapping[str, Any]) -> Any:
     return one
 
 
+def schedule(name: str, cron: str) -> dict[str, Any]:
+    """What starts the pipeline of the document beside it, by the clock."""
+    return {
+        "$schema": "https://azuremlschemas.azureedge.net/latest/schedule.schema.json",
+        "name": f"{name}-pipeline",
+        "trigger": {"type": "cron", "expression": cron, "time_zone": "UTC"},
+    }
+
+
 def terms(spec: Spec, parts: Mapping[str, Step]) -> dict[str, Any]:
     """How a pipeline is called, and where and with what its steps run."""
     of_parts = {name: dict(step.terms["job"]) for name, step in parts.items()}
