@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from mlops_spec.emulator import operations
-from mlops_spec.emulator.services import assets, computes, history, jobs, login, workspace
+from mlops_spec.emulator.services import (
+    artifacts,
+    assets,
+    computes,
+    history,
+    jobs,
+    login,
+    mlflow,
+    workspace,
+)
 
 ROUTES = (
     *login.ROUTES,
@@ -12,6 +21,8 @@ ROUTES = (
     *computes.ROUTES,
     *jobs.ROUTES,
     *history.ROUTES,
+    *artifacts.ROUTES,
+    *mlflow.ROUTES,
     *operations.ROUTES,
 )
 
