@@ -37,7 +37,7 @@ def mlflow(ml, monkeypatch):
     from azure.identity import DefaultAzureCredential
 
     uri = ml.workspaces.get(emulation.NAME).mlflow_tracking_uri
-    assert uri.startswith("azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/")
+    assert uri.startswith("azureml://westeurope.api.azureml.ms/mlflow/v")
     token = DefaultAzureCredential().get_token("https://ml.azure.com/.default").token
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -79,9 +79,27 @@ def test_the_run_history_shows_what_was_tracked(ml, mlflow):
     name = emulation.completed(ml, "true")
     mlflow.log_param(name, "lr", "0.5")
     mlflow.set_tag(name, "kind", "later")
+    for step, loss in enumerate([0.5, math.nan]):
+        mlflow.log_metric(name, "loss", loss, step=step, timestamp=1_700_000_000_000)
     found = ml.jobs._runs_operations.get_run(name)
     assert found.parameters == {"lr": "0.5"}
     assert found.tags["kind"] == "later"
+    assert asked_for(ml, name, "list", {})["value"][0]["metricKey"] == {"name": "loss"}
+    curve = asked_for(ml, name, "full", {"metricName": "loss"})
+    assert [point["data"] for point in curve["value"]] == [{"loss": 0.5}, {"loss": "NaN"}]
+    assert [point["step"] for point in curve["value"]] == [0, 1]
+    assert curve["value"][0]["createdUtc"].startswith("2023-11-14T22:13:20")
+
+
+def asked_for(ml, run, what, body):
+    import requests
+    from azure.identity import DefaultAzureCredential
+
+    token = DefaultAzureCredential().get_token("https://ml.azure.com/.default").token
+    workspace = ml.jobs.get(run).id.partition("/jobs/")[0]
+    url = f"https://westeurope.api.azureml.ms/metric/v2.0{workspace}/runs/{run}/{what}"
+    headers = {"Authorization": f"Bearer {token}"}
+    return requests.post(url, json=body, headers=headers, timeout=10).json()
 
 
 def test_a_job_s_run_ends_as_the_job_does(azure, ml, mlflow, tmp_path):

@@ -10,6 +10,7 @@ from mlops_spec.emulator.services import (
     history,
     jobs,
     login,
+    metrics,
     mlflow,
     workspace,
 )
@@ -22,6 +23,7 @@ ROUTES = (
     *jobs.ROUTES,
     *history.ROUTES,
     *artifacts.ROUTES,
+    *metrics.ROUTES,
     *mlflow.ROUTES,
     *operations.ROUTES,
 )

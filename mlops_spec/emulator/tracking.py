@@ -6,17 +6,20 @@ more for each of its points than a short one.
 
 from __future__ import annotations
 
+import math
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec.emulator import experiments, jobs, workspaces
+from mlops_spec.emulator.routing import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mlops_spec.emulator.jobs import Job
+    from mlops_spec.emulator.routing import Call
     from mlops_spec.emulator.store import Store
     from mlops_spec.emulator.workspaces import Workspace
 
@@ -118,6 +121,25 @@ class Tracked:
         """The last value of each metric: of the highest step, and of those the newest."""
         key = lambda point: (point["step"], point["timestamp"])  # noqa: E731
         return [max(points, key=key) for points in self.history().values()]
+
+
+def shown(point: Point) -> Point:
+    """A point as JSON that every reader takes: there are no infinite numbers in it."""
+    value = point["value"]
+    words = {math.inf: "Infinity", -math.inf: "-Infinity"}
+    return point if math.isfinite(value) else {**point, "value": words.get(value, "NaN")}
+
+
+def of_request(store: Store, call: Call) -> Tracked:
+    """The run that the address of a request names.
+
+    Raises:
+        ServiceError: There is none.
+    """
+    run = Tracked(store, workspaces.existing(store, call), call.found["run"])
+    if not run.exists:
+        raise ServiceError(404, "UserError", f"Not found: run {run.name}.")
+    return run
 
 
 def all_of(store: Store, workspace: Workspace) -> Iterator[Tracked]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.emulator import jobs, workspaces
+from mlops_spec.emulator import jobs, tracking
 from mlops_spec.emulator.routing import API, WORKSPACE, Reply, Route, ServiceError, invalid
-from mlops_spec.emulator.tracking import Tracked
 from mlops_spec.emulator.workspaces import ARTIFACTS
 
 if TYPE_CHECKING:
     from mlops_spec.emulator.routing import Call
+    from mlops_spec.emulator.tracking import Tracked
     from mlops_spec.emulator.world import World
 
 
 async def begin(world: World, call: Call) -> Reply:
     """Where files are to be written."""
-    run = _run(world, call)
+    run = tracking.of_request(world.store, call)
     names = [str(one.get("path", "")) for one in (call.body or {}).get("paths") or []]
     return Reply(
         body={
@@ -31,24 +31,16 @@ async def begin(world: World, call: Call) -> Reply:
 
 async def list_all(world: World, call: Call) -> Reply:
     """Every file of a run."""
-    run = _run(world, call)
+    run = tracking.of_request(world.store, call)
     return Reply(body={"value": [_artifact(run, name) for name in await _names(world, run)]})
 
 
 async def content(world: World, call: Call) -> Reply:
     """Where a file is to be read."""
-    run, name = _run(world, call), call.query.get("path", "")
+    run, name = tracking.of_request(world.store, call), call.query.get("path", "")
     if name not in await _names(world, run):
         raise ServiceError(404, "UserError", f"Not found: artifact {name} of run {run.name}.")
     return Reply(body=_content(world, run, name, may="r"))
-
-
-def _run(world: World, call: Call) -> Tracked:
-    workspace = workspaces.existing(world.store, call)
-    run = Tracked(world.store, workspace, call.found["run"])
-    if not run.exists:
-        raise ServiceError(404, "UserError", f"Not found: run {run.name}.")
-    return run
 
 
 async def _names(world: World, run: Tracked) -> list[str]:

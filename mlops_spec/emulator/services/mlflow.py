@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -145,7 +144,7 @@ async def history(world: World, call: Call) -> Reply:
     points = _found(world, call).history().get(str(_asked(call, "metric_key")), [])
     first = int(call.query.get("page_token") or 0)
     most = int(call.query.get("max_results") or len(points) or 1)
-    shown = [_shown(point) for point in points[first : first + most]]
+    shown = [tracking.shown(point) for point in points[first : first + most]]
     return Reply(body={"metrics": shown, **_next(first + most, len(points))})
 
 
@@ -175,13 +174,6 @@ def _point(metric: dict[str, Any]) -> tracking.Point:
         raise _error(400, _WRONG, f"Not a value of a metric: {metric}") from error
 
 
-def _shown(point: tracking.Point) -> tracking.Point:
-    """A point as JSON that every reader takes: there are no infinite numbers in it."""
-    value = point["value"]
-    words = {math.inf: "Infinity", -math.inf: "-Infinity"}
-    return point if math.isfinite(value) else {**point, "value": words.get(value, "NaN")}
-
-
 def _next(end: int, length: int) -> dict[str, str]:
     return {"next_page_token": str(end)} if end < length else {}
 
@@ -207,7 +199,7 @@ def _info(run: Tracked) -> dict[str, Any]:
 
 def _run(run: Tracked) -> dict[str, Any]:
     data = {
-        "metrics": [_shown(point) for point in run.latest()],
+        "metrics": [tracking.shown(point) for point in run.latest()],
         "params": [{"key": key, "value": value} for key, value in run.params.items()],
         "tags": [{"key": key, "value": value} for key, value in run.tags.items()],
     }
