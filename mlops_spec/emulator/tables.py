@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from mlops_spec.emulator import operations
 from mlops_spec.emulator.services import (
+    artifacts,
     assets,
     computes,
     history,
     jobs,
     login,
+    metrics,
+    mlflow,
     rights,
     schedules,
     sizes,
@@ -25,6 +28,9 @@ ROUTES = (
     *schedules.ROUTES,
     *jobs.ROUTES,
     *history.ROUTES,
+    *artifacts.ROUTES,
+    *metrics.ROUTES,
+    *mlflow.ROUTES,
     *operations.ROUTES,
 )
 
