@@ -6,6 +6,7 @@ that what follows, and whoever looks, finds the same files wherever they were ma
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -38,14 +39,14 @@ def before(spec: Spec, data: Step, facts: Facts) -> Iterator[Step]:
     """
     collected = _collected(data)
     yield collected
-    yield _asset(spec, "environment", azureml.environment(spec))
+    yield _asset(spec, facts, "environment", azureml.environment(spec))
     if is_pipeline(spec):
-        yield _asset(spec, "environment_register", azureml.environment(spec, "register"))
+        yield _asset(spec, facts, "environment_register", azureml.environment(spec, "register"))
     if has_cluster(spec):
-        yield _asset(spec, "compute", azureml.cluster(spec))
+        yield _asset(spec, facts, "compute", azureml.cluster(spec))
     code = code_of(data, facts)
     document = azureml.data(spec, collected.payload, code, "${{data}}")
-    yield replace(_asset(spec, _DATA, document), needs=("data",))
+    yield replace(_asset(spec, facts, _DATA, document), needs=("data",))
 
 
 def has_cluster(spec: Spec) -> bool:
@@ -70,9 +71,17 @@ def _collected(data: Step) -> Step:
     return replace(data, payload={**data.payload, "command": words})
 
 
-def _asset(spec: Spec, step_id: str, document: dict[str, Any]) -> Step:
+def _asset(spec: Spec, facts: Facts, step_id: str, document: dict[str, Any]) -> Step:
     payload = {"workspace": Place.of(spec).uri, "document": document}
-    return Step(step_id, "azureml.create", payload)
+    drift = "it is not in the workspace any more" if _is_lost(document, facts) else ""
+    return Step(step_id, "azureml.create", payload, drift=drift)
+
+
+def _is_lost(document: dict[str, Any], facts: Facts) -> bool:
+    try:
+        return facts.lost[json.dumps(document)]
+    except KeyError:  # nobody asked
+        return False
 
 
 def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:

@@ -24,6 +24,7 @@ from mlops_spec.facts import Facts, Record
 from mlops_spec.log import Log
 from mlops_spec.origins import where_is
 from mlops_spec.plan import Plan, Planned, plan
+from mlops_spec.redaction import redact
 from mlops_spec.view import is_chosen
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: Log
     step, start = planned.step, time.perf_counter()
 
     def emit(line: str) -> None:
+        line = redact(line)
         view.line(step.id, line)
         if log:
             log.line(step.id, line)
@@ -220,7 +222,7 @@ def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: Log
     except Exception as error:  # noqa: BLE001 - whatever happens to a step is its result
         seconds = round(time.perf_counter() - start, 3)
         if not isinstance(error, MlopsError) and log:
-            log.line(step.id, traceback.format_exc())
+            log.line(step.id, redact(traceback.format_exc()))
         return Result(step.id, planned.key, "failed", seconds=seconds, error=clear(error))
     status = "refused" if outcome.refused else "done"
     said = (outcome.text, outcome.metrics, seconds)
@@ -228,10 +230,11 @@ def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: Log
 
 
 def clear(error: Exception) -> str:
-    """An error in words for people."""
+    """An error in words for people, without secrets."""
     if isinstance(error, OSError):
-        return str(from_os_error(error) or error)
-    return str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
+        return redact(str(from_os_error(error) or error))
+    known = isinstance(error, MlopsError)
+    return redact(str(error) if known else f"{type(error).__name__}: {error}")
 
 
 def _act(planned: Planned, emit: Callable[[str], None]) -> Outcome:

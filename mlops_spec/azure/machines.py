@@ -86,13 +86,13 @@ def cluster(compute: AzuremlCompute, there: Mapping[str, Any]) -> Answer:
     other = f"set compute.cluster=ANOTHER_NAME, or delete it: az ml compute delete --name {name}"
     if target.get("computeType") != _CLUSTER:
         return f"{name} is no cluster but {target.get('computeType')}", other
-    if target.get("provisioningState") == "Failed":
-        return f"making cluster {name} has failed: {_why(target)}", other
     found = (str(own.get("vmSize")), str(own.get("vmPriority")))
     wanted = (compute.vm_size, _TIERS[compute.tier])
     if [word.lower() for word in found] != [word.lower() for word in wanted]:
         return f"cluster {name} is of {', '.join(found)}: not {', '.join(wanted)}", other
-    return f"cluster {name} is of {', '.join(found)}", ""
+    failed = target.get("provisioningState") == "Failed"
+    more = f"; making it has failed, a run tries again: {_why(target)}" if failed else ""
+    return f"cluster {name} is of {', '.join(found)}{more}", ""
 
 
 def running(there: Mapping[str, Any]) -> int:

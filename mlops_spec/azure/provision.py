@@ -25,7 +25,7 @@ def ensure(ml: Any, path: Path, document: Mapping[str, Any]) -> str:
     Raises:
         StateError: A cluster of this name is of other machines.
     """
-    schema = str(document["$schema"]).rpartition("/")[2].partition(".")[0]
+    schema = _schema(document)
     return {"amlCompute": _compute, "data": _data, "environment": _environment}[schema](
         ml, path, document
     )
@@ -72,10 +72,11 @@ def _compute(ml: Any, path: Path, document: Mapping[str, Any]) -> str:
             f"{message}, {document['tier']}", "set compute.cluster=ANOTHER_NAME, or delete it"
         )
     names = ("min_instances", "max_instances", "idle_time_before_scale_down")
-    if all(getattr(found, name) == getattr(wanted, name) for name in names):
+    failed = str(found.provisioning_state).lower() == "failed"  # there, but no machine of it is
+    if not failed and all(getattr(found, name) == getattr(wanted, name) for name in names):
         return f"cluster {wanted.name} is there"
     ml.compute.begin_create_or_update(wanted).result()
-    return f"cluster {wanted.name} changed"
+    return f"cluster {wanted.name} {'made again' if failed else 'changed'}"
 
 
 def schedule(ml: Any, document: Mapping[str, Any], job: Path) -> None:
@@ -93,3 +94,23 @@ def schedule(ml: Any, document: Mapping[str, Any], job: Path) -> None:
     when = CronTrigger(expression=trigger["expression"], time_zone=trigger["time_zone"])
     made = JobSchedule(name=document["name"], trigger=when, create_job=load_job(job))
     ml.schedules.begin_create_or_update(made).result()
+
+
+def exists(ml: Any, document: Mapping[str, Any]) -> bool:
+    """Whether an asset of a CLI v2 document is in the workspace."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    schema = _schema(document)
+    try:
+        if schema == "amlCompute":
+            ml.compute.get(document["name"])
+        else:
+            operations = {"data": ml.data, "environment": ml.environments}[schema]
+            operations.get(document["name"], document["version"])
+    except ResourceNotFoundError:
+        return False
+    return True
+
+
+def _schema(document: Mapping[str, Any]) -> str:
+    return str(document["$schema"]).rpartition("/")[2].partition(".")[0]

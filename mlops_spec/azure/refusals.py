@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import sys
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ MAKE = "make it: python -m mlops_spec render OVERRIDES, and the commands it prin
 _ONCE_MORE = _AGAIN.removeprefix("then ")
 _NOT_THERE = {"ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound"}
 _PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
+_NOBODY = ("ClientAuthenticationError", "CredentialUnavailableError")
 _FEDERATED = "AZURE_FEDERATED_TOKEN_FILE"  # what a workload has instead of a secret
 _SIGN_IN = re.compile(r"AADSTS\d+: .*?(?= ?(?:Trace ID|Timestamp|Correlation ID|$))", re.MULTILINE)
 _MOST_LETTERS = 300
@@ -42,16 +44,16 @@ def told(place: Place) -> Iterator[None]:
 
     try:
         yield
-    except exceptions.ClientAuthenticationError as error:
-        raise _stranger(error, place) from error
+    except _of("azure.ai.ml.exceptions", "MlException") as error:  # of the kind AzureError, too
+        mended = StateError(_first_line(error), f"mend it in the spec, {_AGAIN}")
+        answer = _answer_in(error)
+        raise (_refusal(answer, place) if answer else mended) from error
     except exceptions.HttpResponseError as error:
         raise _refusal(error, place) from error
-    except exceptions.AzureError as error:  # no answer at all
+    except exceptions.AzureError as error:
         raise _silence(_first_line(error)) from error
     except _of("requests", "RequestException") as error:  # its words have addresses: not shown
         raise _silence(type(error).__name__) from error
-    except _of("azure.ai.ml.exceptions", "MlException") as error:
-        raise StateError(_first_line(error), f"mend it in the spec, {_AGAIN}") from error
 
 
 def is_workspace(error: Any) -> bool:
@@ -69,20 +71,28 @@ def _code(error: Any) -> str:
     return str(getattr(error.error, "code", "") or getattr(error, "error_code", "") or "")
 
 
-def _silence(what: str) -> StateError:
-    return StateError(
-        f"Azure does not answer: {what}", f"look at the network and the proxy, {_AGAIN}"
-    )
+def _answer_in(error: BaseException) -> Any:
+    """The answer of Azure's that an error of the SDK is about, which quotes it; None without."""
+    from azure.core.exceptions import HttpResponseError
+
+    cause = error.__cause__ or error.__context__
+    is_one = isinstance(cause, HttpResponseError) and _first_line(cause) in _first_line(error)
+    return cause if is_one else None
 
 
-def _stranger(error: Any, place: Place) -> StateError:
+def _silence(said: str) -> StateError:
+    quoted = re.findall(r"'([^']{4,})'", said)  # the cause is the last
+    what = re.sub(r"<[^>]*>: ", "", quoted[-1] if quoted else said)
+    cure = f"look at the network and the proxy, {_AGAIN}"
+    return StateError(f"Azure does not answer: {what}", cure)
+
+
+def _stranger(error: Any) -> StateError:
     """Nobody is logged in, or with what Azure does not take."""
-    if _is_of_storage(error):
-        return _refusal(error, place)
     login = f"az login, {_AGAIN}"
     if words := _SIGN_IN.search(str(error.message)):
         principal = os.environ.get("AZURE_CLIENT_SECRET")
-        other = "set AZURE_CLIENT_SECRET to one that is valid, or unset it; "
+        other = "set AZURE_CLIENT_SECRET to one that is valid, or unset it and "
         cure = f"{other}{login}" if principal else login
         return StateError(f"Azure does not take the login: {_short(words[0])}", cure)
     if error.status_code:
@@ -100,31 +110,39 @@ def _stranger(error: Any, place: Place) -> StateError:
 
 def _refusal(error: Any, place: Place) -> StateError:
     """What an answer of Azure's that is an error means, by its status and code."""
-    code, said = _code(error), _first_line(error)
     match error.status_code:
+        case 401:
+            return _stranger(error)
+        case None if type(error).__name__ in _NOBODY:
+            return _stranger(error)
         case 403:
             return _forbidden(error, place)
         case 404 if is_workspace(error):
-            return _nowhere(code, said, place)
-        case 409:
-            message, cure = f"somebody else changes the same in {place}: {said}", _ONCE_MORE
-        case 429:
-            message, cure = f"Azure asks for patience: {said}", f"wait a minute, {_AGAIN}"
-        case status if status is not None and status >= 500:  # noqa: PLR2004 - HTTP's
-            message, cure = f"Azure has trouble ({status}): {said}", f"wait a minute, {_AGAIN}"
-        case _ if "quota" in f"{code} {said}".lower():
-            message = f"the quota is used up: {said}"
-            cure = "az ml compute list-usage; ask for more, or choose another compute.vm_size"
-        case _:
-            message, cure = f"Azure refuses that in {place}: {said}", _ONCE_MORE
-    return StateError(message, cure)
+            return _nowhere(error, place)
+    return StateError(*_other(error, place))
 
 
-def _nowhere(code: str, said: str, place: Place) -> StateError:
-    if code == "SubscriptionNotFound":
+def _other(error: Any, place: Place) -> tuple[str, str]:
+    """Message and cure of what is about neither who asks nor where."""
+    code, said, status = _code(error), _first_line(error), error.status_code or 0
+    if status == HTTPStatus.CONFLICT:
+        return f"somebody else changes the same in {place}: {said}", _ONCE_MORE
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return f"Azure asks for patience: {said}", f"wait a minute, {_AGAIN}"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"Azure has trouble ({status}): {said}", f"wait a minute, {_AGAIN}"
+    if "quota" in f"{code} {said}".lower():
+        cure = "az ml compute list-usage; ask for more, or choose another compute.vm_size"
+        return f"the quota is used up: {said}", cure
+    cure = f"python -m mlops_spec check OVERRIDES may know why; mend it, {_AGAIN}"
+    return f"Azure refuses that in {place}: {said}", cure
+
+
+def _nowhere(error: Any, place: Place) -> StateError:
+    if _code(error) == "SubscriptionNotFound":
         cure = "az account list --output table; set workspace.subscription_id to one of them"
         return StateError(f"there is no subscription {place.subscription} for this login", cure)
-    return StateError(f"there is no {place}: {said}", MAKE)
+    return StateError(f"there is no {place}: {_first_line(error)}", MAKE)
 
 
 def _forbidden(error: Any, place: Place) -> StateError:
