@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_spec import azure_sizes
 from mlops_spec.azure.place import Place
-from mlops_spec.render import azureml
+from mlops_spec.render import azureml, environments
 from mlops_spec.render import pipeline as pipelines
 from mlops_spec.spec import AzuremlCompute
 from mlops_spec.steps import Step, code_of
@@ -39,9 +39,9 @@ def before(spec: Spec, data: Step, facts: Facts) -> Iterator[Step]:
     """
     collected = _collected(data)
     yield collected
-    yield _asset(spec, facts, "environment", azureml.environment(spec))
+    yield _asset(spec, facts, "environment", environments.document(spec, "train"))
     if is_pipeline(spec):
-        yield _asset(spec, facts, "environment_register", azureml.environment(spec, "register"))
+        yield _asset(spec, facts, "environment_register", environments.document(spec, "register"))
     if has_cluster(spec):
         yield _asset(spec, facts, "compute", azureml.cluster(spec))
     code = code_of(data, facts)

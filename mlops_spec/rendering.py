@@ -17,8 +17,8 @@ import yaml
 from mlops_spec import azure_sizes, conf_files, files, road, snapshot, steps
 from mlops_spec.errors import ExitCode
 from mlops_spec.origins import display
+from mlops_spec.render import environments, terraform
 from mlops_spec.render import pipeline as pipelines
-from mlops_spec.render import terraform
 from mlops_spec.run import read_facts
 from mlops_spec.spec import AzuremlCompute
 from mlops_spec.view import echo
@@ -68,7 +68,8 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
 
 def _written(folder: Path) -> list[Path]:
     """Documents that an earlier render left; a spec without a cluster has none for it."""
-    return sorted((*folder.glob("*.yml"), *folder.glob("*.spec.json")))
+    contexts = folder.glob("environment_*/*")
+    return sorted((*folder.glob("*.yml"), *folder.glob("*.spec.json"), *contexts))
 
 
 def _module() -> dict[Path, str]:
@@ -107,6 +108,11 @@ def documents(spec: Spec, requests: Requests) -> dict[Path, str]:
             found[folder / _CLOCK] = _yaml(clock)
         for name, part in _specs(step).items():
             found[folder / name] = files.json_text(files.versioned(part))
+    for name in environments.BY_HAND if requests else ():
+        place = environments.folder(name)
+        found[folder / f"{place}.yml"] = _yaml(environments.document(spec, name))
+        texts = environments.context(spec, name)
+        found |= {folder / place / file: _HEADER + text for file, text in texts.items()}
     return found
 
 

@@ -82,6 +82,13 @@ def test_the_same_command_again_asks_for_nothing_and_asks_little(project):
 
 
 @pytest.mark.usefixtures("first")
+def test_what_is_gone_of_the_workspace_is_made_again_and_nothing_else(project):
+    with client.opened(place()) as ml:
+        ml.compute.begin_delete("cpu").result()
+    assert started(events(project)) == ["compute"]
+
+
+@pytest.mark.usefixtures("first")
 def test_another_learning_rate_runs_what_follows_from_it(project):
     said = events(project, "training.lr=0.011", code=3)
     assert started(said) == ["train", "evaluate", "evaluate_champion", "gate", "report"]

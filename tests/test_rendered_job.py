@@ -115,6 +115,8 @@ def test_azures_own_sdk_loads_every_document(tmp_path, monkeypatch):
         "data": ml.load_data,
         "train": ml.load_job,
         "evaluate": ml.load_job,
+        "environment_development": ml.load_environment,
+        "environment_score": ml.load_environment,
     }
     assert {path.stem for path in folder.glob("*.yml")} == loaders.keys()
     for name, load in loaders.items():
