@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import emulation
 import pytest
-from project import shipped_composer
 from toyproject import Project
 
+from mlops_spec import tracking
 from mlops_spec.azure import client
 from mlops_spec.azure.place import Place
+from mlops_spec.compose import Composer
 from mlops_spec.validate import parse
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -48,7 +49,7 @@ def last_record(project):
 
 def place():
     """The workspace of the spec; this process is sent to the emulator already."""
-    composition = shipped_composer().compose(WORDS)
+    composition = Composer().compose(WORDS)
     spec = parse(composition.values, composition.origins, composition.problems)
     return replace(Place.of(spec), emulator="")
 
@@ -82,6 +83,18 @@ def test_the_same_command_again_asks_for_nothing_and_asks_little(project):
 
 
 @pytest.mark.usefixtures("first")
+def test_curves_and_metrics_are_in_the_workspace(monkeypatch):
+    with client.opened(place()) as ml:
+        names = {job.display_name: job.name for job in ml.jobs.list()}
+        uri = ml.workspaces.get(place().name).mlflow_tracking_uri
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", client.token())
+    mlflow = tracking.client(uri)
+    curve = mlflow.get_metric_history(names["quickstart-train"], "val_loss")
+    assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6]
+    assert mlflow.get_run(names["quickstart-evaluate"]).data.metrics["accuracy"] > 0.9
+
+
+@pytest.mark.usefixtures("first")
 def test_what_is_gone_of_the_workspace_is_made_again_and_nothing_else(project):
     with client.opened(place()) as ml:
         ml.compute.begin_delete("cpu").result()
@@ -96,7 +109,7 @@ def test_another_learning_rate_runs_what_follows_from_it(project):
 
 
 @pytest.mark.usefixtures("first")
-def test_one_pipeline_does_the_same_and_its_verdict_is_an_output(project):
+def test_one_pipeline_does_the_same_and_its_verdict_is_an_output(project, tmp_path):
     shape = ("compute.shape=pipeline", "seed=7")
     said = events(project, *shape, code=3)
     assert started(said) == ["environment_register", "pipeline"]
@@ -108,6 +121,10 @@ def test_one_pipeline_does_the_same_and_its_verdict_is_an_output(project):
     assert started(events(project, *shape, code=3)) == []
     with client.opened(place()) as ml:
         assert {job.status for job in ml.jobs.list()} == {"Completed"}, "a no is no failure"
+        (whole,) = (job.name for job in ml.jobs.list() if job.type == "pipeline")
+        steps = {job.display_name: job.name for job in ml.jobs.list(parent_job_name=whole)}
+        ml.jobs.download(steps["promote"], all=True, download_path=tmp_path)
+    assert {"report.html", "model_card.md"} <= {path.name for path in tmp_path.rglob("outputs/*")}
 
 
 @pytest.mark.usefixtures("first")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from filelock import FileLock
 
-from mlops_spec import files
+from mlops_spec import files, redaction, tracking
 from mlops_spec.errors import MlopsError, from_os_error
 from mlops_spec.spec import note_reads, unread
 from mlops_spec.step_spec import read_step_spec
@@ -31,8 +31,11 @@ from trainers._verbs import VERBS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trainers._verbs import Summary
+
 _VERBS = {**VERBS, "promote": promote}
 _INTERRUPTED = 130
+_PAGES = ("report.html", "model_card.md")
 _INPUTS = (
     *("data", "weights", "bundle", "evaluation", "champion", "benchmark", "gate", "report"),
     *("database", "models"),
@@ -84,6 +87,8 @@ def main(argv: Sequence[str]) -> int:
             summary = _VERBS[args.verb](spec, args)
             document = {**vars(summary), "unread": list(unread(spec))}
             files.write_json(args.out / "summary.json", document)
+            if args.verb != "train":  # which tracks while it trains
+                _tell_job(args.out, summary)
     except MlopsError as error:
         return _fail(error)
     except OSError as error:
@@ -94,6 +99,13 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     return 0
+
+
+def _tell_job(out: Path, summary: Summary) -> None:
+    pages = [path for name in _PAGES for path in out.glob(f"**/{name}")]
+    wrong = tracking.tell_job(summary.metrics, pages)
+    if wrong:
+        print(f"not tracked: {redaction.redact(wrong)}", flush=True)  # noqa: T201 - the job's log
 
 
 def _follows() -> bool:

@@ -8,6 +8,7 @@ a result: `verdict.json` says it, and no run fails because a model was not bette
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,10 @@ def promote(spec: StepSpec, args: argparse.Namespace) -> Summary:
         registered = _perform("register", _with_parent(spec, rival), told)
         document |= files.read_json(args.out / "version.json")
         judged = Summary(f"{judged.text}; {registered.text}")
+    metrics = files.read_json(args.evaluation / "metrics.json")["metrics"]
     builds = {"build": args.build, "build_address": args.build_address}
     files.write_json(args.out / "promotion.json", {**document, **builds})
-    return judged
+    return replace(judged, metrics=metrics)
 
 
 def _told(args: argparse.Namespace, **changes: Any) -> argparse.Namespace:
