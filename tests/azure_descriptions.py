@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import pytest
-from azure_templates import ROOT, template_errors
+from azure_templates import ROOT, has_templates, template_errors
 from jsonschema import Draft202012Validator
 
 _COMMON = ROOT / "swagger" / "specification"
@@ -18,6 +18,7 @@ _LEARNING = _COMMON / "machinelearningservices/resource-manager/Microsoft.Machin
 # Versions that clients send without a description here: the nearest one that has one; what is put
 # is compared with the schemas of templates besides, which there are for every version
 _NEAREST = {
+    "2023-06-01-preview": "2023-08-01-preview",
     "2024-10-01-preview": "2024-04-01-preview",
     "2025-01-01-preview": "2024-04-01-preview",
 }
@@ -114,7 +115,8 @@ def _problems(exchange):
     for what in _of_request(file, described, exchange["request"]["body"]):
         yield f"request {where}", what
     if version in _NEAREST and exchange["method"] == "PUT":
-        for what in template_errors(version, path, exchange["request"]["body"]):
+        own = version if has_templates(version) else _NEAREST[version]
+        for what in template_errors(own, path, exchange["request"]["body"]):
             yield f"request {where}", what
     for what in _of_response(file, described, exchange["status"], exchange["response"]["body"]):
         yield f"response {where}", what

@@ -27,6 +27,11 @@ def template_errors(version, path, body):
             yield f"properties in arm-schemas {version}: {_cause(error).message[:300]}"
 
 
+def has_templates(version):
+    """Whether there are schemas of templates of a version."""
+    return (_ARM / version).is_dir()
+
+
 def _cause(error):
     """What is wrong with the one that was meant, where one of several would have to fit."""
     branches = {}
