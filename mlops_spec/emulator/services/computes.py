@@ -68,7 +68,7 @@ def _resource(world: World, workspace: Workspace, name: str) -> dict[str, Any]:
         "tags": sent.get("tags") or {},
         "systemData": document["system"],
         "properties": {
-            **sent.get("properties", {}),
+            **_complete(sent.get("properties", {})),
             "provisioningState": "Creating" if found == "InProgress" else found,
             "createdOn": made,
             "modifiedOn": made,
@@ -76,6 +76,14 @@ def _resource(world: World, workspace: Workspace, name: str) -> dict[str, Any]:
             "provisioningErrors": None,
         },
     }
+
+
+def _complete(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What was sent for a compute target, with what Azure adds where nothing was said."""
+    if wanted.get("computeType") != "AmlCompute":
+        return wanted
+    own = wanted.get("properties") or {}
+    return {**wanted, "properties": {**own, "vmPriority": own.get("vmPriority") or "Dedicated"}}
 
 
 _ONE = WORKSPACE + "/computes/{name}"
