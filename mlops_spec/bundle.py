@@ -42,6 +42,8 @@ def write(folder: Path, card: Card) -> None:
     Raises:
         StateError: The card could not be read again.
     """
+    for name in FILES:  # safetensors makes its file private; who serves is often another user
+        (folder / name).chmod(0o644)
     digests = {name: files.sha256_file(folder / name) for name in FILES}
     path, text = folder / cards.FILE, cards.text(card.model_copy(update={"digests": digests}))
     cards.parsed(text.encode(), path)

@@ -5,6 +5,7 @@ A plan is a pure function of a spec and these facts, so that whatever a plan dep
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,7 @@ class Facts:
         latest: Step id -> the experiment's last record of it.
         target: What the deployer found of the target.
         frontend: The same of the page.
+        lost: Assets of a workspace, as JSON of their documents -> whether they are gone.
         tools: Versions of the programs at work; empty for what is not installed.
         machine: What this machine is.
     """
@@ -99,6 +101,7 @@ class Facts:
     latest: Mapping[str, Record | None] = field(default_factory=dict)
     target: Mapping[str, Any] = field(default_factory=dict)
     frontend: Mapping[str, Any] = field(default_factory=dict)
+    lost: Mapping[str, bool] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
 
@@ -146,9 +149,18 @@ def read(
         latest=latest,
         target=_found(spec, "target"),
         frontend=_found(spec, "frontend"),
+        lost=_lost(spec, ask=ask),
         tools=Lazy(version),
         machine=machine.describe(),
     )
+
+
+def _lost(spec: Spec, *, ask: bool) -> Mapping[str, bool]:
+    """What is gone of a workspace, asked for one by one; nothing where nobody asks."""
+    if isinstance(spec.workspace, LocalWorkspace) or not ask:
+        return {}
+    place = Place.of(spec)
+    return Lazy(lambda text: not shelves.has(place, json.loads(text)))
 
 
 def _versions(spec: Spec, *, ask: bool) -> list[Version]:

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import card as cards
-from mlops_spec import model_view, registering, registry, signing, verification
-from mlops_spec.azure.place import Place
-from mlops_spec.azure.registry import AzuremlRegistry
+from mlops_spec import model_view, registries, registry, signing, verification
 from mlops_spec.errors import ExitCode, MlopsError, Problem, SpecError, StateError, suggest
 from mlops_spec.facts import MODELS
 from mlops_spec.origins import COMMAND_LINE
 from mlops_spec.redaction import harmless
-from mlops_spec.spec import LocalWorkspace, leaves
+from mlops_spec.spec import leaves
 from mlops_spec.verification import Expected
 from mlops_spec.view import echo
 
@@ -34,9 +32,7 @@ _COMPARE, _VERIFY, _KEY = "compare", "verify", "key"
 
 def place_of(spec: Spec) -> Registry:
     """The registry of a spec's workspace."""
-    if isinstance(spec.workspace, LocalWorkspace):
-        return registering.LocalRegistry(Path(spec.workspace.database), MODELS)
-    return AzuremlRegistry(Place.of(spec), MODELS)
+    return registries.of(spec, MODELS)
 
 
 def show(spec: Spec, words: Sequence[str], style: Style) -> ExitCode:

@@ -9,6 +9,7 @@ Runtime would read; such a network is refused before it gets there.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_spec.errors import MlopsError
@@ -86,6 +87,7 @@ def session(path: Path, contract: Contract, threads: int = 0) -> onnxruntime.Inf
     Raises:
         MlopsError: It is damaged, keeps weights in other files, or takes and answers otherwise.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports its use, unless one objects
     import onnxruntime
 
     network = content(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,24 @@ _OPTIONS = {  # what another value of an option of a step's command means
     **dict.fromkeys(("champion", "bundle", "baseline"), _RIVAL),
 }
 
-_ORIGIN = "spec.lineage"  # of a model: never new without what the command line says
+_ORIGIN = re.compile(r"spec(s\.\w+)?\.lineage")  # of a model: never new without other changes
+_FOLLOW = {"job.inputs.key", "document.version"}  # from what else is new, if anything is
+_MEANT = {  # what another value of a part of a request to a workspace means
+    "workspace": "another workspace",
+    "job.command": "another command line",
+    "job.inputs.data.path": _IMAGES,
+    "job.inputs.rival.path": _RIVAL,
+    "document.version": "its content changed",
+}
 _SETTINGS = {  # where a part of a request is in the spec, if it is called otherwise there
     f"environment.{signing.VARIABLE}": "lineage.sign_with",
     "trusted_key": "lineage.trusted_key",
+    "document.size": "compute.vm_size",
+    "document.tier": "compute.tier",
+    "document.min_instances": "compute.min_nodes",
+    "document.max_instances": "compute.max_nodes",
+    "document.idle_time_before_scale_down": "compute.idle_seconds",
+    "document.image": "compute.image",
 }
 
 
@@ -64,7 +79,8 @@ def changes(
         origins: Where each key was written.
         images: What is new among the images, if that is known.
     """
-    found = (one for one in _changes(before, after) if not one.key.startswith(_ORIGIN))
+    found = [one for one in _changes(before, after) if not _ORIGIN.match(one.key)]
+    found = [one for one in found if one.key not in _FOLLOW] or found
     told = (_told(change, origins) for change in found)
     named = f"{_IMAGES}: {images}" if images else _IMAGES
     return list(dict.fromkeys(named if text == _IMAGES else text for text in told))
@@ -90,7 +106,10 @@ def _told(change: _Change, origins: Origins) -> str:
     """A change in the words of the spec, with the line that made it."""
     if change.key == "command" and _ABSENT not in (change.before, change.after):
         return _told_command(change, origins)
-    key = change.key.removeprefix("spec.").removeprefix("whole.")
+    if change.key in _MEANT:
+        return _MEANT[change.key]
+    key = re.sub(r"^specs\.\w+\.|^spec\.", "", change.key).removeprefix("whole.")
+    key = key.replace("job.environment_variables", "compute.environment")
     if change.key.startswith("environment"):
         key = f"compute.{key}"
     return _moved(_SETTINGS.get(change.key, key), change.before, change.after, origins)

@@ -6,13 +6,14 @@ that what follows, and whoever looks, finds the same files wherever they were ma
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import azure_sizes
 from mlops_spec.azure.place import Place
-from mlops_spec.render import azureml
+from mlops_spec.render import azureml, environments
 from mlops_spec.render import pipeline as pipelines
 from mlops_spec.spec import AzuremlCompute
 from mlops_spec.steps import Step, code_of
@@ -38,14 +39,14 @@ def before(spec: Spec, data: Step, facts: Facts) -> Iterator[Step]:
     """
     collected = _collected(data)
     yield collected
-    yield _asset(spec, "environment", azureml.environment(spec))
+    yield _asset(spec, facts, "environment", environments.document(spec, "train"))
     if is_pipeline(spec):
-        yield _asset(spec, "environment_register", azureml.environment(spec, "register"))
+        yield _asset(spec, facts, "environment_register", environments.document(spec, "register"))
     if has_cluster(spec):
-        yield _asset(spec, "compute", azureml.cluster(spec))
+        yield _asset(spec, facts, "compute", azureml.cluster(spec))
     code = code_of(data, facts)
     document = azureml.data(spec, collected.payload, code, "${{data}}")
-    yield replace(_asset(spec, _DATA, document), needs=("data",))
+    yield replace(_asset(spec, facts, _DATA, document), needs=("data",))
 
 
 def has_cluster(spec: Spec) -> bool:
@@ -58,6 +59,11 @@ def is_pipeline(spec: Spec) -> bool:
     return isinstance(spec.compute, AzuremlCompute) and spec.compute.shape == "pipeline"
 
 
+def is_scheduled(spec: Spec) -> bool:
+    """Whether a clock starts the pipeline."""
+    return isinstance(spec.compute, AzuremlCompute) and bool(spec.compute.schedule)
+
+
 def _collected(data: Step) -> Step:
     """The data set with its images, which lie elsewhere otherwise."""
     *command, flag, out = data.payload["command"]
@@ -65,9 +71,17 @@ def _collected(data: Step) -> Step:
     return replace(data, payload={**data.payload, "command": words})
 
 
-def _asset(spec: Spec, step_id: str, document: dict[str, Any]) -> Step:
+def _asset(spec: Spec, facts: Facts, step_id: str, document: dict[str, Any]) -> Step:
     payload = {"workspace": Place.of(spec).uri, "document": document}
-    return Step(step_id, "azureml.create", payload)
+    drift = "it is not in the workspace any more" if _is_lost(document, facts) else ""
+    return Step(step_id, "azureml.create", payload, drift=drift)
+
+
+def _is_lost(document: dict[str, Any], facts: Facts) -> bool:
+    try:
+        return facts.lost[json.dumps(document)]
+    except KeyError:  # nobody asked
+        return False
 
 
 def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
@@ -106,6 +120,21 @@ def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
         variables={},
         terms=_terms(spec, azureml.terms(spec, step.id), [_cost(spec, step.id)]),
     )
+
+
+def schedule(spec: Spec, pipeline: Step) -> Step:
+    """What starts a pipeline again and again: its newest data set, a model known by itself."""
+    assert isinstance(spec.compute, AzuremlCompute)
+    job = pipeline.payload["job"]
+    data = job["inputs"]["data"]
+    latest = {**data, "path": f"{data['path'].rpartition(':')[0]}@latest"}
+    again = {**job, "inputs": {**job["inputs"], "data": latest, "key": _NOBODY}}
+    payload = {
+        **pipeline.payload,
+        "job": again,
+        "schedule": pipelines.schedule(spec.name, spec.compute.schedule or ""),
+    }
+    return replace(pipeline, id="schedule", action="azureml.schedule", payload=payload)
 
 
 def _terms(spec: Spec, job: dict[str, Any], costs: list[dict[str, float | None]]) -> dict[str, Any]:

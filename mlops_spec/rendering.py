@@ -17,8 +17,8 @@ import yaml
 from mlops_spec import azure_sizes, conf_files, files, road, snapshot, steps
 from mlops_spec.errors import ExitCode
 from mlops_spec.origins import display
+from mlops_spec.render import environments, terraform
 from mlops_spec.render import pipeline as pipelines
-from mlops_spec.render import terraform
 from mlops_spec.run import read_facts
 from mlops_spec.spec import AzuremlCompute
 from mlops_spec.view import echo
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 Requests = list[tuple["Step", dict[str, str]]]  # with the keys of all
 
-_SPEC = "spec.json"
+_SPEC, _CLOCK = "spec.json", "schedule.yml"
+_FILES = {"data_asset": "data", "schedule": "scheduled"}  # other names than the step's
 _RENDERED, _INFRA = Path("rendered"), Path("infra")
 _HEADER = "# Rendered by `python -m mlops_spec render`: change the spec instead.\n"
 
@@ -67,7 +68,8 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
 
 def _written(folder: Path) -> list[Path]:
     """Documents that an earlier render left; a spec without a cluster has none for it."""
-    return sorted((*folder.glob("*.yml"), *folder.glob("*.spec.json")))
+    contexts = folder.glob("environment_*/*")
+    return sorted((*folder.glob("*.yml"), *folder.glob("*.spec.json"), *contexts))
 
 
 def _module() -> dict[Path, str]:
@@ -101,13 +103,21 @@ def documents(spec: Spec, requests: Requests) -> dict[Path, str]:
     for step, keys in requests:
         if _is_elsewhere(step):
             found[folder / _file(step)] = _yaml(_document(step, keys, folder))
+        if "schedule" in step.payload:
+            clock = {**step.payload["schedule"], "create_job": f"./{_file(step)}"}
+            found[folder / _CLOCK] = _yaml(clock)
         for name, part in _specs(step).items():
             found[folder / name] = files.json_text(files.versioned(part))
+    for name in environments.BY_HAND if requests else ():
+        place = environments.folder(name)
+        found[folder / f"{place}.yml"] = _yaml(environments.document(spec, name))
+        texts = environments.context(spec, name)
+        found |= {folder / place / file: _HEADER + text for file, text in texts.items()}
     return found
 
 
 def _file(step: Step) -> str:
-    return f"{step.id.removesuffix('_asset')}.yml"
+    return f"{_FILES.get(step.id, step.id)}.yml"
 
 
 def _document(step: Step, keys: Mapping[str, str], folder: Path) -> dict[str, Any]:
@@ -158,6 +168,9 @@ def _next(spec: Spec, requests: Requests) -> Iterator[str]:
             places = {"${{spec}}": str(folder / "data.spec.json"), "${{out}}": str(folder / "data")}
             words = [places.get(word, word) for word in step.payload["command"]]
             yield f"  {shlex.join(words)}"
+            continue
+        if "schedule" in step.payload:
+            yield f"  az ml schedule create -f {folder / _CLOCK}"
             continue
         noun = "job" if "job" in step.payload else step.id.partition("_")[0]
         yield f"  az ml {noun} create -f {folder / _file(step)}"

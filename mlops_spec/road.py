@@ -45,7 +45,10 @@ def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
     train = place(train_step(spec, facts.weights))
     yield from first
     if remote.is_pipeline(spec):
-        yield _pipeline(recorded, spec, facts, [*first, train])
+        pipeline = _pipeline(recorded, spec, facts, [*first, train])
+        yield pipeline
+        if remote.is_scheduled(spec):
+            yield remote.schedule(spec, pipeline)
         return
     yield train
     yield place(evaluate_step(spec))
@@ -77,7 +80,8 @@ def _pipeline(recorded: dict[str, Any], spec: Spec, facts: Facts, made: Sequence
     ]
     code = (
         *("mlops_spec.judging.evaluation", "mlops_spec.judging.gate", "mlops_spec.report"),
-        *("mlops_spec.registering", *filter(None, [_attention(spec)])),
+        *_registrar(spec),
+        *filter(None, [_attention(spec)]),
     )
     promote = local(spec, "promote", words, part, needs=("data", "train", "evaluate"), code=code)
     steps = {"train": train}
@@ -242,13 +246,19 @@ def _register(spec: Spec, facts: Facts, train: str, rival: Version | None) -> St
     if champion and not champion.intact:
         drift = "its bundle is gone"
     more = {"needs": ("train", "evaluate", "gate"), "beside": ("report",)}
-    code = ("mlops_spec.registering",)
+    code = _registrar(spec)
     part = {"lineage": _origin(spec, facts, rival)}
     step = local(spec, "register", arguments, part, code=code, drift=drift, **more)
     if spec.lineage.sign_with:
         own = {signing.VARIABLE: spec.lineage.sign_with}
         step.payload["environment"] = {**spec.compute.environment, **own}
     return step
+
+
+def _registrar(spec: Spec) -> tuple[str, ...]:
+    """The modules that register."""
+    is_here = isinstance(spec.workspace, LocalWorkspace)
+    return ("mlops_spec.registering" if is_here else "mlops_spec.azure.registry",)
 
 
 def _registry(spec: Spec) -> tuple[str, str]:

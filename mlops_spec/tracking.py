@@ -28,7 +28,7 @@ STEP = "MLOPS_SPEC_STEP"  # tells a process which step it performs: its key
 ORIGINS = "MLOPS_SPEC_ORIGINS"  # tells a report where its settings were written, as JSON
 SECONDS = "MLOPS_SPEC_SECONDS"  # tells a process how long the steps before took, as JSON
 TRAIN = "mlops_spec.train"  # tag: key of the step that trained the model
-_SQLITE = "sqlite:///"
+_SQLITE, _AZUREML = "sqlite:///", "azureml://"
 _MOST_PARAMETERS = 100  # that MLflow takes at once
 
 
@@ -150,13 +150,30 @@ def _file(uri: str) -> Path:
     return Path(uri.removeprefix(_SQLITE).partition("?")[0])
 
 
+def address(uri: str) -> str:
+    """Where MLflow's own client finds a tracking server: of azureml://, its API over https.
+
+    That is what Azure ML's plugin does; without it a job needs none of the plugin's pins. The
+    plugin asks for protocol 2.0, whatever the address says, and so does this.
+    """
+    if not uri.startswith(_AZUREML):
+        return uri
+    plain = uri.removeprefix(_AZUREML).partition("?")[0]
+    return "https://" + plain.replace("/mlflow/v1.0/", "/mlflow/v2.0/", 1)
+
+
+def is_of_azureml(run_id: str) -> bool:
+    """Whether a run is that of the Azure ML job that this is: Azure ML itself says how it ends."""
+    return os.environ.get("AZUREML_RUN_ID") == run_id
+
+
 def client(uri: str, level: int = logging.WARNING) -> MlflowClient:
     """MLflow's client; what is below `level` it keeps to itself."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(level)
-    return MlflowClient(uri, uri)
+    return MlflowClient(address(uri), address(uri))
 
 
 def experiment(mlflow: MlflowClient, name: str) -> str:

@@ -93,12 +93,30 @@ def to_run(spec: Spec, origins: Origins) -> Spec:
     """A spec whose steps can be performed from here.
 
     Raises:
-        SpecError: What trains here can not be registered elsewhere by this version.
+        SpecError: Its machines, its workspace and what follows do not go together in this version.
     """
-    if spec.compute.kind == "local" and spec.workspace.kind != "local":
-        what = f"workspace={spec.workspace.kind} needs machines of its own: compute=azureml_cpu"
-        raise SpecError([Problem(where_is(origins, "compute.kind"), "compute.kind", what)])
+    found = [Problem(where_is(origins, key), key, what) for key, what in _apart(spec)]
+    if found:
+        raise SpecError(found)
     return spec
+
+
+def _apart(spec: Spec) -> Iterator[tuple[str, str]]:
+    """What can be rendered, or is fine alone, and not be run together: key and message."""
+    if not isinstance(spec.compute, AzuremlCompute):
+        if spec.workspace.kind != "local":
+            what = f"workspace={spec.workspace.kind} needs machines of its own: compute=azureml_cpu"
+            yield "compute.kind", what
+        return
+    if spec.compute.shape != "pipeline":
+        if spec.compute.schedule:
+            yield "compute.schedule", "single jobs have none: compute.shape=pipeline"
+        return
+    jobs = "follows single jobs, not a pipeline: compute.shape=jobs"
+    for group, needed in (("benchmark", "predict"), ("target", "steps"), ("frontend", "steps")):
+        kind = getattr(spec, group).kind
+        if hasattr(kinds.load(group, kind), needed):
+            yield f"{group}.kind", f"{kind} {jobs}"
 
 
 def _causes(

@@ -171,7 +171,8 @@ def submit(ml, script, job=None, **output):
 def completed(ml, script, **more):
     """Runs a job to its good end."""
     name = submit(ml, script, **more)
-    assert ended(ml, name).status == "Completed"
+    status = ended(ml, name).status
+    assert status == "Completed", ml.jobs._runs_operations.get_run_details(name).error
     return name
 
 

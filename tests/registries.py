@@ -77,7 +77,9 @@ def mlflow_client(database=DATABASE):
 class Local:
     """The registry on this machine, in the working folder."""
 
-    def world(self, folder):
+    marks = ()
+
+    def world(self, _):
         """What the tests of a module need besides; nothing."""
         return nullcontext()
 
@@ -121,6 +123,7 @@ class Azureml:
     """Workspaces of an emulator: the one of the working folder is called after it."""
 
     state: str = ""
+    marks = pytest.mark.slow  # a minute, of which half is Azure's SDK and npm's server that start
 
     @contextmanager
     def world(self, folder):
@@ -166,20 +169,22 @@ class Azureml:
 
     def second_write(self):
         """The one write that a move consists of; taking the tag from the one before is another."""
-        return "mlops_spec.azure.assets.write"
+        return "mlops_spec.azure.assets.lead"
 
     def lose(self, version):
         """Both the copy here and what the workspace keeps."""
         shutil.rmtree(version.path)
-        self.lose_blobs(version)
-
-    def lose_blobs(self, version):
-        model = Path(version.path).parent.name
-        uri = assets.address(self.ml, model, version.version)
-        container, prefix = content.opened(self.ml, uri)
-        with container:
+        with self.container(version) as (container, prefix):
             for blob in container.list_blobs(prefix):
                 container.delete_blob(blob.name)
+
+    @contextmanager
+    def container(self, version):
+        """Where the workspace keeps a bundle, and how its blobs' names begin."""
+        model = Path(version.path).parent.name
+        found, prefix = content.opened(self.ml, assets.address(self.ml, model, version.version))
+        with found:
+            yield found, prefix
 
 
 IMPLEMENTATIONS = {"azureml": Azureml(), "local": Local()}

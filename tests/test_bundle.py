@@ -167,6 +167,10 @@ def test_a_bundle_answers(made):
     np.testing.assert_allclose(logits, 4 * np.eye(3), atol=1e-6)
 
 
+def test_whoever_serves_can_read_it(made):
+    assert {path.stat().st_mode & 0o777 for path in made.iterdir()} == {0o644}
+
+
 def test_a_batch_is_answered_like_one_picture_at_a_time(made, tmp_path):
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{i}.png" for i in range(5)]

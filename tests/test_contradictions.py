@@ -83,6 +83,19 @@ IMPOSSIBLE = {
         ["plan", QUICK, "workspace=azure", CLOUD[2]],
         [(at("compute/local", "kind"), "compute.kind", "compute=azureml_cpu")],
     ),
+    "a pipeline and what follows single jobs": (
+        {},
+        ["plan", QUICK, *CLOUD, "compute.shape=pipeline", "benchmark=majority", "target=local"],
+        [
+            (at("benchmark/majority", "kind"), "benchmark.kind", "compute.shape=jobs"),
+            (at("target/local", "kind"), "target.kind", "compute.shape=jobs"),
+        ],
+    ),
+    "a clock for single jobs": (
+        {},
+        ["plan", QUICK, *CLOUD, "compute.schedule='0 6 * * 1'"],
+        [(LINE, "compute.schedule", "compute.shape=pipeline")],
+    ),
     "a trusted key that is none": (
         experiment("lineage:\n  trusted_key: abc"),
         [MINE],

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import lineages
@@ -10,6 +11,7 @@ from registries import DATABASE, MODELS, SECOND, candidate, origin
 
 from mlops_spec import copies, lineage, registry
 from mlops_spec.registering import LocalRegistry
+from mlops_spec.verification import Expected
 
 # MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates.
 pytestmark = [
@@ -119,3 +121,39 @@ def test_what_waits_beside_its_successor_is_deleted(home):
     shutil.copytree(home, registry.aside_of(home))
     copies.put_back(home.parent)
     assert [path.name for path in home.parent.iterdir()] == [home.name]
+
+
+def comes(home, folder):
+    """Brings the bundle of the registry to a place where there is none, out of a folder."""
+    version = LocalRegistry(DATABASE, MODELS).versions("digits")[0]
+    expected = Expected(model="digits", digest=version.digest)
+    load = partial(shutil.copytree, folder, dirs_exist_ok=True)
+    return copies.bring(home, load, expected)
+
+
+def test_a_bundle_that_comes_from_elsewhere_is_put_in_place_whole(home, tmp_path):
+    there = tmp_path / "there" / "digits"
+    (there.parent / ".digits.partial").mkdir(parents=True)  # of one that was killed
+    (there.parent / ".digits.partial" / "half").touch()
+    assert comes(there, home) == ""
+    assert sorted(path.name for path in there.iterdir()) == sorted(
+        path.name for path in home.iterdir()
+    )
+    assert [path.name for path in there.parent.iterdir()] == ["digits"]
+
+
+@pytest.mark.parametrize(
+    ("meddle", "what"),
+    [
+        (lambda path: (path / "model.onnx").write_bytes(b"x"), "damaged: model.onnx was changed"),
+        (lambda path: (path / "report.html").unlink(), "damaged: report.html is gone"),
+        (lambda path: (path / "more").symlink_to("/etc/hostname"), "damaged: more was added"),
+        (lambda path: lineages.changed(path, model="letters"), "registered as 'letters'"),
+        (lambda path: [one.unlink() for one in path.iterdir()], "its bundle is gone"),
+    ],
+)
+def test_a_bundle_that_is_not_what_is_expected_stays_away(home, tmp_path, meddle, what):
+    meddle(home)
+    there = tmp_path / "there" / "digits"
+    assert what in comes(there, home)
+    assert [*there.parent.iterdir()] == []

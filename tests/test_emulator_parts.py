@@ -169,7 +169,7 @@ def run(known, job):
         made.append(found.properties)
         return "Completed"
 
-    desk = bench.Bench(known, None, None, None, None, None, child)
+    desk = bench.Bench(known, None, None, None, None, None, None, child)
     asyncio.run(pipelines.run(desk, job))
     return made
 

@@ -130,7 +130,7 @@ def test_a_trial_has_the_limit_that_the_sweep_gives_it(tmp_path):
         made.append(limits.seconds(job.properties))
         return "Completed"
 
-    desk = bench.Bench(known, None, None, None, None, None, child)
+    desk = bench.Bench(known, None, None, None, None, None, None, child)
     asyncio.run(sweeps.run(desk, jobs.create(known, lab, "s", asked)))
     assert made == [60]
     known.close()

@@ -1,7 +1,7 @@
 """The image that scores: what its Dockerfile says holds, and what it installs is enough to serve.
 
 No Docker is needed: the build stage's own commands run here, in folders of a test in place of the
-image's, and the service is started as the image starts it.
+image's, and the service is started as the image starts it. `test_image_built.py` builds the image.
 """
 
 import argparse
@@ -135,9 +135,13 @@ def test_it_is_nobody_s_root_and_pinned():
     assert home.text in made.text
     assert {each.text for each in FILE if each.name == "STOPSIGNAL"} == {"SIGTERM"}
     (base,) = (each for each in FILE if each.stage == -1)
-    assert re.fullmatch(r"PYTHON=3\.11\.\d+-slim-[a-z]+", base.text)
-    assert {each.words[0] for each in FILE if each.name == "FROM"} == {"python:${PYTHON}"}
+    assert re.fullmatch(r"BASE=python:3\.11\.\d+-slim-[a-z]+", base.text)
+    assert {each.words[0] for each in FILE if each.name == "FROM"} == {"${BASE}"}
     assert not [each for each in FILE if each.name in {"ENV", "ARG"} and "KEY" in each.text]
+
+
+def test_nothing_is_sent_to_the_maker_of_an_engine():
+    assert "ORT_DISABLE_TELEMETRY=1" in [word for each in given("ENV") for word in each.words]
 
 
 def built(folder, **arguments):

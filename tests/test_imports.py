@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from project import CLOUD
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = (
@@ -60,10 +61,21 @@ def test_the_probe_sees_what_is_loaded():
     assert loaded_by(["json", "sqlite3"], ["sqlite3"]) == {"json": [], "sqlite3": ["sqlite3"]}
 
 
-@pytest.mark.parametrize("verb", ["plan", "show", "run"])
-def test_a_verb_loads_nothing_heavy(verb, tmp_path):
-    """`run` is stopped by a missing value, after everything that it imports by itself."""
-    words = ["name=???"] if verb == "run" else ["+experiment=quickstart"]
+QUICK = "+experiment=quickstart"
+EVERYTHING = (QUICK, *CLOUD, "compute=azureml_gpu_distributed")
+PIPELINE = (QUICK, *CLOUD, "compute.shape=pipeline", "compute.schedule='0 6 * * 1'")
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        *(("plan", words) for words in ([QUICK], EVERYTHING, PIPELINE)),
+        *(("render", words) for words in (EVERYTHING, PIPELINE)),
+        ("show", [QUICK]),
+        ("run", ["name=???"]),  # stopped by that, after everything that it imports by itself
+    ],
+)
+def test_a_verb_loads_nothing_heavy(verb, words, tmp_path):
     code = (
         "import sys; from mlops_spec.cli import main; main(sys.argv[2:]);"
         "heavy = set(sys.argv[1].split(',')) & {name.split('.')[0] for name in sys.modules};"

@@ -251,12 +251,14 @@ def test_without_a_registry_nothing_is_listed_and_nothing_is_made(say, tmp_path,
     assert [*Path.cwd().iterdir()] == []
 
 
-def test_a_registry_in_the_cloud_is_refused_with_the_cure(say):
+def test_a_registry_in_the_cloud_needs_the_sdk(say, monkeypatch):
+    monkeypatch.setattr("mlops_spec.azure.client._is_installed", lambda _: False)
     cloud = ("workspace=azure", "workspace.subscription_id=11111111-2222-3333-4444-555555555555")
-    code, _, err = say("models", *cloud)
-    assert code == 1
-    assert "workspace=local" in err
-    assert say("rollback", "name=mine", *cloud)[0] == 1
+    for words in (["models"], ["rollback", "name=mine"]):
+        code, out, err = say(*words, *cloud)
+        assert (code, out) == (1, "")
+        assert "azure.ai.ml is not installed" in err
+        assert "pip install 'mlops_spec[azure]'" in err
 
 
 @pytest.mark.parametrize("words", [["models"], ["models", "digits"], ["rollback", *SPEC[:2]]])

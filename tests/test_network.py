@@ -1,6 +1,8 @@
 """`model.onnx` comes from anywhere: what breaks the contract or reaches out of it is refused."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -28,6 +30,18 @@ def replaced(folder, content):
     document["digests"]["model.onnx"] = files.sha256_file(folder / "model.onnx")
     (folder / "model.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
+
+
+def test_what_opens_a_network_reports_nothing_unless_asked_to(folder, monkeypatch):
+    """ONNX Runtime looks once, when it is imported: in a process that has not imported it yet."""
+    opens = "import os, sys; from pathlib import Path; from mlops_spec import bundle; "
+    opens += "bundle.load(Path(sys.argv[1])); print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for given, found in ((None, "1"), ("0", "0")):
+        monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+        if given:
+            monkeypatch.setenv("ORT_DISABLE_TELEMETRY", given)
+        words = [sys.executable, "-c", opens, str(folder)]
+        assert subprocess.check_output(words, text=True).strip() == found
 
 
 def small(**changes):

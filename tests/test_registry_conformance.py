@@ -16,7 +16,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:Deprecatio
 KEYS = ["", *(f"{number}a" * 32 for number in range(1, 6))]
 
 
-@pytest.fixture(scope="module", params=sorted(IMPLEMENTATIONS))
+EACH = [pytest.param(name, marks=case.marks) for name, case in sorted(IMPLEMENTATIONS.items())]
+
+
+@pytest.fixture(scope="module", params=EACH)
 def made(request, tmp_path_factory):
     """A registry with one version and no champion; a first one may take seconds to make."""
     case, folder = IMPLEMENTATIONS[request.param], tmp_path_factory.mktemp(request.param)

@@ -102,6 +102,8 @@ def test_azures_own_sdk_loads_every_document(tmp_path, monkeypatch):
         from azure.ai import ml
     except ImportError:
         pytest.skip("LOUD: azure-ai-ml is not installed: pip install 'mlops_spec[azure]'")
+    from azure.ai.ml.entities._load_functions import load_schedule
+
     small_bundle.make(Path("bundle"))
     several = ("compute.devices=2", "compute.nodes=2", "model.weights=bundle")
     assert main(["render", "+experiment=quickstart", *CLOUD, *several]) == 0
@@ -113,6 +115,8 @@ def test_azures_own_sdk_loads_every_document(tmp_path, monkeypatch):
         "data": ml.load_data,
         "train": ml.load_job,
         "evaluate": ml.load_job,
+        "environment_development": ml.load_environment,
+        "environment_score": ml.load_environment,
     }
     assert {path.stem for path in folder.glob("*.yml")} == loaders.keys()
     for name, load in loaders.items():
@@ -133,7 +137,8 @@ def test_azures_own_sdk_loads_every_document(tmp_path, monkeypatch):
         assert (job.compute is None) == (preset == "azureml_serverless")
         assert job.limits.timeout in (3600, 7200)
         whole = ["+experiment=quickstart", *CLOUD, f"compute={preset}", "compute.shape=pipeline"]
-        assert main(["render", *whole]) == 0
+        assert main(["render", *whole, "compute.schedule='0 6 * * 1'"]) == 0
+        assert load_schedule(folder / "schedule.yml").trigger.expression == "0 6 * * 1"
         job = ml.load_job(folder / "pipeline.yml")
         assert job._validate().passed, job._validate().error_messages
         assert [*job.jobs] == ["train", "evaluate", "promote"]

@@ -132,6 +132,33 @@ def test_a_job_has_what_the_trainers_need_and_not_what_only_the_engine_needs():
     assert not {"hydra-core", "omegaconf", "azure-ai-ml", "pytest", "flask"} & wanted
 
 
+def test_one_list_of_requirements_makes_every_environment():
+    made = documents(spec("compute.shape=pipeline"))
+    of = {name: libraries(yaml.safe_load(made[name])["conda_file"]) for name in CONDA}
+    assert {"azure-ai-ml", "azure-identity"} < of["environment_register.yml"]
+    assert of["environment_register.yml"] > of["environment.yml"]
+    assert {"ipykernel", "hydra-core", "azure-ai-ml"} < of["environment_development.yml"]
+    assert of["environment_development.yml"] > of["environment_register.yml"]
+    score = libraries(yaml.safe_load(made["conda.yml"]))
+    listed = (ROOT / "docker/score/requirements.txt").read_text("utf-8").splitlines()
+    wanted = {re.split(r"[<>=;]", line)[0] for line in listed if not line.startswith("#")}
+    assert score == wanted | {"azureml-inference-server-http"}
+    assert yaml.safe_load(made["environment_score.yml"])["build"] == {"path": "environment_score"}
+    assert "conda.yml" in made["Dockerfile"]
+    names = [yaml.safe_load(made[name]) for name in (*CONDA, "environment_score.yml")]
+    assert len({(one["name"], one["version"]) for one in names}) == 4
+    other = documents(spec("compute.image=another"))
+    assert other["environment_score.yml"] != made["environment_score.yml"]
+    assert other["Dockerfile"].splitlines()[1] == "FROM another"
+
+
+CONDA = ("environment.yml", "environment_register.yml", "environment_development.yml")
+
+
+def libraries(conda):
+    return {re.split(r"[<>=;]", text)[0] for text in conda["dependencies"][-1]["pip"]}
+
+
 def test_a_job_with_a_backbone_of_timm_gets_timm():
     def wanted(*words):
         conda = yaml.safe_load(documents(spec(*words))["environment.yml"])["conda_file"]

@@ -210,6 +210,16 @@ def test_settings_that_are_none_are_said(folder, tmp_path):
         assert "Traceback" not in text
 
 
+def test_a_file_that_can_not_be_read_is_said(folder, tmp_path):
+    settings = tmp_path / "nothing.json"
+    words = ["--bundle", folder, "--settings", settings, "--host", "127.0.0.1", "--port", "1"]
+    program = [sys.executable, "-m", "deployers.scoring", *map(str, words)]
+    answer = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+    assert answer.returncode == 1
+    assert f"error: {settings} can not be read: No such file" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_a_port_in_use_is_said(folder, tmp_path):
     with serving(folder, tmp_path / "one") as client:
         settings = tmp_path / "one" / "settings.json"

@@ -86,8 +86,8 @@ class World:
             self.finished[planned.key] = done
             self.latest.setdefault(todo.experiment, {})[planned.step.id] = done
         keeps = any("--keep" in p.step.payload.get("command", ()) for p in todo.steps)
-        if "register" not in stopped and not keeps:
-            self._promote(next(p.key for p in todo.steps if p.step.id == "train"))
+        if not stopped & {"register", "pipeline"} and not keeps:
+            self._promote(next(filter(None, map(trained, todo.steps))))
 
     def _promote(self, train):
         known = next((v.version for v in self.versions if v.train == train), None)
@@ -106,6 +106,13 @@ class World:
         left = [replace(v, rolled_back=v.champion or v.rolled_back) for v in self.versions]
         self.versions = left
         self._crown(version)
+
+
+def trained(planned):
+    """The key of the training, of a step that trains."""
+    if planned.step.id == "pipeline":
+        return planned.step.payload["job"]["inputs"]["key"]
+    return planned.key if planned.step.id == "train" else None
 
 
 def record(planned, outcome=""):

@@ -48,7 +48,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     for name in _INPUTS:
         parser.add_argument(f"--{name}", type=Path, help=f"input: {name}")
-    parser.add_argument("--registry", help="workspace to register in, instead of --database")
+    parser.add_argument(
+        "--registry", default="", help="workspace to register in, instead of --database"
+    )
     parser.add_argument("--weights-digest", help="digest of the weights")
     parser.add_argument("--source", help="digest of what the data set is read from")
     parser.add_argument(

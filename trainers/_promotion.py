@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import bundle, files, registry
+from mlops_spec import bundle, files, registries, registry
 from trainers import _verbs
 from trainers._verbs import Summary
 
@@ -24,7 +24,7 @@ NOBODY = "none"  # an input of a job can not be empty
 
 def promote(spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Judges a model against the champion of now, and makes it champion if it is better."""
-    place = _verbs.registry_of(args)
+    place = registries.at(args.registry, args.database, args.models)
     versions = registry.of_ours(place.look(args.model), args.model)
     train = bundle.digest(args.bundle) if args.train == NOBODY else args.train
     rival, kept = registry.rival(versions, train), registry.kept(versions, train)

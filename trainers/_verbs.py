@@ -16,15 +16,13 @@ from mlops_spec import (
     lineage,
     manifest,
     pretrained,
-    registering,
+    registries,
     registry,
     signing,
     sources,
     tracking,
     verification,
 )
-from mlops_spec.azure.place import Place
-from mlops_spec.azure.registry import AzuremlRegistry
 from mlops_spec.errors import StepError
 from mlops_spec.judging import evaluation, gate, judged
 from mlops_spec.rows import SPLITS
@@ -162,7 +160,7 @@ def report(spec: StepSpec, args: argparse.Namespace) -> Summary:
 def register(spec: StepSpec, args: argparse.Namespace) -> Summary:
     """Registers a promoted model and makes it champion, unless a person went back from it."""
     key = signing.from_environment()
-    place = registry_of(args)
+    place = registries.at(args.registry, args.database, args.models)
     if args.keep:
         return _keep(place, args, args.keep)
     metrics = files.read_json(args.evaluation / "metrics.json")["metrics"]
@@ -186,13 +184,6 @@ def register(spec: StepSpec, args: argparse.Namespace) -> Summary:
     _note_version(args, made)
     signed = f", signed by {signing.text_of(signing.public_of(key))}" if key else ""
     return Summary(f"{args.model} version {made.version} is champion{signed}")
-
-
-def registry_of(args: argparse.Namespace) -> registry.Registry:
-    """Where to: a workspace, whatever machine this is, or the sqlite file of this one."""
-    if args.registry:
-        return AzuremlRegistry(Place.parse(args.registry), args.models)
-    return registering.LocalRegistry(args.database, args.models)
 
 
 def _attention(kind: str, bundle: Path) -> Attention | None:

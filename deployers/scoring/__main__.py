@@ -16,7 +16,7 @@ from deployers.scoring.sampling import Sampler
 from deployers.scoring.service import Service
 from deployers.scoring.settings import Serving
 from deployers.scoring.telemetry import Telemetry
-from mlops_spec.errors import MlopsError
+from mlops_spec.errors import MlopsError, StateError
 
 KEY = "SCORING_KEY"  # the variable that holds what clients must send; without it all are let in
 
@@ -39,6 +39,10 @@ def main() -> None:
         sampler = Sampler(how.sampling, model, telemetry.sampled)
     except MlopsError as error:
         parser.exit(int(error.exit_code), f"error: {error}\n")
+    except OSError as error:  # of a folder that is mounted, most likely
+        cure = "whoever serves must be able to read it: mount another, or chmod -R a+rX this one"
+        said = StateError(f"{error.filename} can not be read: {error.strerror}", cure)
+        parser.exit(int(said.exit_code), f"error: {said}\n")
     except ValidationError as error:
         wrong = (": ".join([*map(str, each["loc"]), each["msg"]]) for each in error.errors())
         parser.error(f"{args.settings}: {'; '.join(wrong)}")

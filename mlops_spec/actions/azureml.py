@@ -58,6 +58,17 @@ def pipeline(step: Step, context: Context) -> Outcome:
     return local.summary(outputs["promote"])
 
 
+def schedule(step: Step, context: Context) -> Outcome:
+    """Has a clock start a pipeline; a schedule of the same name is replaced."""
+    place, document = Place.parse(step.payload["workspace"]), step.payload["schedule"]
+    job = _document(step, context, "")
+    with client.opened(place, context.emit, progress=True) as ml, _progress(context):
+        provision.schedule(ml, document, job)
+    text = f"{document['name']}: {document['trigger']['expression']}, UTC"
+    files.write_json(context.folder / "out" / "schedule.json", {"text": text})
+    return Outcome(text)
+
+
 def _perform(step: Step, context: Context, outputs: Mapping[str, Path]) -> None:
     place = Place.parse(step.payload["workspace"])
     with client.opened(place, context.emit) as ml:

@@ -132,6 +132,13 @@ def lead(ml: Any, model: str, move: Move, last: int) -> str:
     return key
 
 
+def leave(ml: Any, model: str, seen: Seen, champion: int) -> None:
+    """Takes the champion's tag away from all others that had it."""
+    for number in seen.holders:
+        if number != champion:
+            write(ml, model, number, {CHAMPION: None})
+
+
 def _listed(ml: Any, model: str, view: str) -> Iterator[Any]:
     """The versions of a model; none of an unknown one."""
     from azure.core.exceptions import ResourceNotFoundError

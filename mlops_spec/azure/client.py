@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MANAGEMENT = "https://management.azure.com"
 _WHO = ("HTTPS_PROXY", "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
+_OF_A_JOB = "DEFAULT_IDENTITY_CLIENT_ID"  # set by Azure ML: a machine may have several identities
 INSTALL = "python -m pip install 'mlops_spec[azure]'"
 
 
@@ -55,20 +56,22 @@ def missing() -> list[str]:
 
 def token() -> str:
     """A token for Azure's own addresses; the credential keeps it while it lasts."""
-    return str(login().get_token(f"{MANAGEMENT}/.default").token)
+    return str(identity().get_token(f"{MANAGEMENT}/.default").token)
 
 
-def login() -> Any:
-    """Whoever is logged in: service principal, workload or managed identity, Azure CLI."""
-    return _credential(*(os.environ.get(name, "") for name in _WHO))
+def identity() -> Any:
+    """Who asks: whoever is logged in, or, inside a job of Azure ML, the identity of its machine."""
+    return _credential(*(os.environ.get(name, "") for name in (*_WHO, _OF_A_JOB)))
 
 
 @functools.lru_cache(maxsize=1)
 def _credential(*_where: str) -> Any:
     """One for as long as it leads to the same place: it keeps its tokens."""
-    from azure.identity import DefaultAzureCredential
+    with _quietly():
+        from azure.identity import DefaultAzureCredential
 
-    return DefaultAzureCredential()
+    own = os.environ.get(_OF_A_JOB) or os.environ.get("AZURE_CLIENT_ID")
+    return DefaultAzureCredential(managed_identity_client_id=own)
 
 
 @contextlib.contextmanager
@@ -118,7 +121,7 @@ def _client(place: Place, *, progress: bool) -> Any:
     if place.emulator:
         emulation.ensure_workspace(place, token(), MANAGEMENT)
     words = (place.subscription, place.group, place.name)
-    return MLClient(login(), *words, enable_telemetry=False, show_progress=progress)
+    return MLClient(identity(), *words, enable_telemetry=False, show_progress=progress)
 
 
 @contextlib.contextmanager

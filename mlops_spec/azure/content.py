@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from mlops_spec.azure import client
 from mlops_spec.errors import StateError
 
 if TYPE_CHECKING:
@@ -57,12 +58,11 @@ def _check(names: set[str], address: str) -> None:
 
 
 def _container(ml: Any, datastore: str) -> Any:
-    from azure.identity import DefaultAzureCredential
     from azure.storage.blob import ContainerClient
 
     store = ml.datastores.get(datastore, include_secrets=True)
     account = f"https://{store.account_name}.blob.{store.endpoint}"
     secrets = (getattr(store.credentials, name, None) for name in ("sas_token", "account_key"))
     # Without secrets it is one that asks who somebody is
-    credential = next((one for one in secrets if one), None) or DefaultAzureCredential()
+    credential = next((one for one in secrets if one), None) or client.identity()
     return ContainerClient(account, store.container_name, credential=credential)

@@ -25,7 +25,7 @@ def ensure(ml: Any, path: Path, document: Mapping[str, Any]) -> str:
     Raises:
         StateError: A cluster of this name is of other machines.
     """
-    schema = str(document["$schema"]).rpartition("/")[2].partition(".")[0]
+    schema = _schema(document)
     return {"amlCompute": _compute, "data": _data, "environment": _environment}[schema](
         ml, path, document
     )
@@ -78,3 +78,40 @@ def _compute(ml: Any, path: Path, document: Mapping[str, Any]) -> str:
         return f"cluster {wanted.name} is there"
     ml.compute.begin_create_or_update(wanted).result()
     return f"cluster {wanted.name} {'made again' if failed else 'changed'}"
+
+
+def schedule(ml: Any, document: Mapping[str, Any], job: Path) -> None:
+    """Has a clock start a job, instead of what the schedule of this name started before.
+
+    Args:
+        ml: Azure's SDK.
+        document: The schedule, as a CLI v2 document.
+        job: The document of the job.
+    """
+    from azure.ai.ml import load_job
+    from azure.ai.ml.entities import CronTrigger, JobSchedule
+
+    trigger = document["trigger"]
+    when = CronTrigger(expression=trigger["expression"], time_zone=trigger["time_zone"])
+    made = JobSchedule(name=document["name"], trigger=when, create_job=load_job(job))
+    ml.schedules.begin_create_or_update(made).result()
+
+
+def exists(ml: Any, document: Mapping[str, Any]) -> bool:
+    """Whether an asset of a CLI v2 document is in the workspace."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    schema = _schema(document)
+    try:
+        if schema == "amlCompute":
+            ml.compute.get(document["name"])
+        else:
+            operations = {"data": ml.data, "environment": ml.environments}[schema]
+            operations.get(document["name"], document["version"])
+    except ResourceNotFoundError:
+        return False
+    return True
+
+
+def _schema(document: Mapping[str, Any]) -> str:
+    return str(document["$schema"]).rpartition("/")[2].partition(".")[0]

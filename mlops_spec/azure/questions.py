@@ -95,7 +95,7 @@ def _ask(path: str, version: str = "") -> dict[str, Any]:
     from azure.core.rest import HttpRequest
 
     parameters = {"api-version": version} if version else {}
-    proves = BearerTokenCredentialPolicy(client.login(), f"{client.MANAGEMENT}/.default")
+    proves = BearerTokenCredentialPolicy(client.identity(), f"{client.MANAGEMENT}/.default")
     request = HttpRequest("GET", f"{client.MANAGEMENT}{path}", params=parameters)
     azure: Any = PipelineClient(client.MANAGEMENT, policies=[proves])
     with azure:

@@ -139,14 +139,14 @@ class AzuremlRegistry:
         Raises:
             StateError: Another machine was faster; nothing is left of this one's move.
         """
-        champion = registry.champion(seen.shelf.versions)
-        stays = move.after if move else champion and champion.version
-        note = assets.lead(ml, model, move, seen.shelf.notes) if move else ""
-        for other in seen.holders:
-            if other != stays:
-                assets.write(ml, model, other, {CHAMPION: None})
-        now = registry.champion(self._look(ml, model).shelf.versions) if move else champion
-        if move and (now is None or now.version != move.after):
+        if move is None:  # it is champion already; somebody who was killed may have left a tag
+            champion = registry.champion(seen.shelf.versions)
+            assets.leave(ml, model, seen, champion.version if champion else 0)
+            return
+        note = assets.lead(ml, model, move, seen.shelf.notes)
+        assets.leave(ml, model, seen, move.after)
+        now = registry.champion(self._look(ml, model).shelf.versions)
+        if now is None or now.version != move.after:
             assets.write(ml, model, move.after, {note: None, CHAMPION: None})
             who = f"version {now.version}" if now else "none"
             message = f"another machine moved the champion of {model} meanwhile: it has {who}"

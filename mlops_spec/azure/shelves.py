@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files, registry
+from mlops_spec.azure import client, provision
 from mlops_spec.errors import StateError
 from mlops_spec.registry import Version
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlops_spec.azure.place import Place
 
 _TOLD = Path(".mlops/workspaces")
@@ -32,6 +35,12 @@ def told(place: Place, model: str) -> list[Version]:
         return [Version(**version) for version in document["versions"]]
     except (FileNotFoundError, StateError, KeyError, TypeError):
         return []
+
+
+def has(place: Place, document: Mapping[str, Any]) -> bool:
+    """Whether an asset of a CLI v2 document is in the workspace."""
+    with client.opened(place) as ml:
+        return provision.exists(ml, document)
 
 
 def _file(place: Place, model: str) -> Path:

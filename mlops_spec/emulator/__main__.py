@@ -74,7 +74,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         found,
         arguments.record,
         arguments.parallel,
-        arguments.azurite or state / "azurite",
+        arguments.azurite or _cache() / "azurite",
         arguments.idle,
     )
     asyncio.run(serve(wanted))
@@ -85,6 +85,12 @@ def _seconds(text: str) -> float:
     if not 0 <= found < math.inf:
         raise ValueError
     return found
+
+
+def _cache() -> Path:
+    """Where what can be installed again is kept, for every emulator of a person."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "mlops_spec"
 
 
 def _workspace(text: str) -> workspaces.Workspace:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from mlops_spec.emulator.activity import Activity
@@ -29,6 +29,7 @@ class Bench:
         activity: What a job that waits or runs is part of.
         folder: For the files of running jobs.
         slots: As many as commands may run at a time.
+        variables: What tells a job where it is tracked.
         child: Runs a job that another one has made, and says how it ended; set by who runs jobs.
     """
 
@@ -38,4 +39,5 @@ class Bench:
     activity: Activity
     folder: Path
     slots: asyncio.Semaphore
+    variables: Callable[[Job], Mapping[str, str]]
     child: Callable[[Job], Awaitable[str]] = _nobody

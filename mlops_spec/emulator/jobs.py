@@ -63,7 +63,7 @@ class Job:
     @property
     def artifacts(self) -> str:
         """Where its logs and its folder `outputs` are kept, in the store of artifacts."""
-        return f"ExperimentRun/dcid.{self.name}"
+        return artifacts(self.name)
 
     def update(self, **changes: Any) -> None:
         """Changes what has become of it; what is final stays as it is."""
@@ -74,6 +74,11 @@ class Job:
     def end(self, status: str, error: dict[str, Any] | None = None) -> None:
         """Says how it ended."""
         self.update(status=status, error=error, end=workspaces.now())
+
+
+def artifacts(run: str) -> str:
+    """Where the files of a run are, in the store of artifacts."""
+    return f"ExperimentRun/dcid.{run}"
 
 
 def is_key(key: str) -> bool:

@@ -14,6 +14,8 @@ from mlops_spec.errors import StateError
 from mlops_spec.secrets import is_named
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlops_spec.emulator.bench import Bench
     from mlops_spec.emulator.jobs import Job
 
@@ -47,7 +49,7 @@ async def prepared(bench: Bench, job: Job, folder: Path) -> Task:
         path.mkdir(parents=True, exist_ok=True)
         values[f"outputs.{name}"] = variables[f"AZURE_ML_OUTPUT_{name}"] = str(path)
     command = placeholders.fill(properties["command"], values)
-    return Task(command, code, _environment(job) | variables)
+    return Task(command, code, _environment(job, bench.variables(job)) | variables)
 
 
 async def _input(bench: Bench, job: Job, sent: dict[str, Any], folder: Path) -> str:
@@ -69,7 +71,7 @@ async def _fetch(bench: Bench, job: Job, uri: str, folder: Path) -> Path:
     return folder
 
 
-def _environment(job: Job) -> dict[str, str]:
+def _environment(job: Job, tracking: Mapping[str, str]) -> dict[str, str]:
     """The emulator's own without secrets, its Python first; then the job's."""
     own = {name: value for name, value in os.environ.items() if not is_named(name)}
     workspace = job.workspace
@@ -82,4 +84,4 @@ def _environment(job: Job) -> dict[str, str]:
         "AZUREML_ARM_RESOURCEGROUP": workspace.group,
         "AZUREML_ARM_WORKSPACE_NAME": workspace.name,
     }
-    return own | told | (job.properties.get("environmentVariables") or {})
+    return own | told | dict(tracking) | (job.properties.get("environmentVariables") or {})

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ARM = "management.azure.com"
 API = "*.api.azureml.ms"
+HERE = "localhost"  # what a job is told, which need not go through the proxy
 _PROVIDER = "/providers/Microsoft.MachineLearningServices/workspaces/{workspace}"
 WORKSPACE = "/subscriptions/{subscription}/resourceGroups/{group}" + _PROVIDER
 

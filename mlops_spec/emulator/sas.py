@@ -42,9 +42,9 @@ class Account:
         """A signature to read, write and list a container."""
         return self._service(f"/blob/{self.name}/{container}", "racwdl", "c", expired=expired)
 
-    def for_blob(self, container: str, name: str, *, expired: bool = False) -> str:
-        """A signature to read a blob."""
-        return self._service(f"/blob/{self.name}/{container}/{name}", "r", "b", expired=expired)
+    def for_blob(self, container: str, name: str, *, may: str = "r", expired: bool = False) -> str:
+        """A signature to read a blob, or what else one may do with it."""
+        return self._service(f"/blob/{self.name}/{container}/{name}", may, "b", expired=expired)
 
     def for_all(self) -> str:
         """A signature for the emulator itself: everything, containers too."""

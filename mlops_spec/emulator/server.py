@@ -21,6 +21,7 @@ from mlops_spec.emulator.recorder import FILE as TRAFFIC
 from mlops_spec.emulator.recorder import Recorder
 from mlops_spec.emulator.runs import Runner
 from mlops_spec.emulator.store import Store
+from mlops_spec.emulator.told import Address
 from mlops_spec.emulator.world import World
 from mlops_spec.errors import StateError
 
@@ -90,20 +91,25 @@ async def _running(
         blobs = Blobs(session, account, storage.port)
         faults = Faults()
         slots = asyncio.Semaphore(wanted.parallel)
-        runner = Runner(Bench(store, blobs, faults, activity, wanted.state / "jobs", slots))
+        who, listener = identity.Identity(secrets["client"]), _socket()
+        certificate = str((wanted.state / authority.FILE).resolve())
+        told = Address(listener.getsockname()[1], certificate, who)
+        jobs = wanted.state / "jobs"
+        runner = Runner(Bench(store, blobs, faults, activity, jobs, slots, told.variables))
         stack.push_async_callback(runner.stop)
-        who = identity.Identity(secrets["client"])
         world = World(store, blobs, who, faults, runner, activity)
         for workspace in wanted.workspaces:
             await tables.make_workspace(world, workspace)
-        port = await _listen(stack, wanted, world)
+        port = await _listen(stack, wanted, world, listener)
         control = await _control(stack, world)
         _announce(wanted, world, port, control)
         stack.callback((wanted.state / settings.FILE).unlink, missing_ok=True)
         yield storage
 
 
-async def _listen(stack: contextlib.AsyncExitStack, wanted: Settings, world: World) -> int:
+async def _listen(
+    stack: contextlib.AsyncExitStack, wanted: Settings, world: World, listener: socket.socket
+) -> int:
     """The TLS server and the proxy that leads there."""
     from aiohttp import web
 
@@ -115,7 +121,6 @@ async def _listen(stack: contextlib.AsyncExitStack, wanted: Settings, world: Wor
     runner = web.ServerRunner(web.Server(front, access_log=None))
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    listener = _socket()
     await web.SockSite(runner, listener, ssl_context=context, shutdown_timeout=1).start()
     way_in = await proxy.start(front.is_emulated, listener.getsockname()[1], wanted.port)
     stack.callback(way_in.close)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from mlops_spec.emulator import operations
 from mlops_spec.emulator.services import (
+    artifacts,
     assets,
     computes,
     history,
     jobs,
     login,
+    metrics,
+    mlflow,
     rights,
+    schedules,
     sizes,
     workspace,
 )
@@ -21,8 +25,12 @@ ROUTES = (
     *sizes.ROUTES,
     *assets.ROUTES,
     *computes.ROUTES,
+    *schedules.ROUTES,
     *jobs.ROUTES,
     *history.ROUTES,
+    *artifacts.ROUTES,
+    *metrics.ROUTES,
+    *mlflow.ROUTES,
     *operations.ROUTES,
 )
 

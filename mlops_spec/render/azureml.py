@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import re
 import shlex
-from importlib.metadata import requires
 from typing import TYPE_CHECKING, Any
 
-from packaging.requirements import Requirement
-
 from mlops_spec import files, tracking
+from mlops_spec.render import environments
 from mlops_spec.spec import AzuremlCompute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from mlops_spec.spec import Spec
     from mlops_spec.steps import Step
 
-_SCHEMAS = "https://azuremlschemas.azureedge.net/latest"
-# What only the engine needs: a job runs the trainers' command line from a recorded spec.
-_ENGINE_ONLY = {"hydra-core", "omegaconf", "rich"}
 _TIERS = {"dedicated": "Standard", "low_priority": "Spot"}  # of machines that are lent
 _PLACEHOLDER = re.compile(r"\$\{\{(\w+)\}\}")
-_VERSION = 12  # hexadecimal characters of a digest that name a version
 
 
 def _compute(spec: Spec) -> AzuremlCompute:
@@ -38,7 +32,7 @@ def cluster(spec: Spec) -> dict[str, Any]:
     """The cluster that jobs wait for."""
     compute = _compute(spec)
     return {
-        "$schema": f"{_SCHEMAS}/amlCompute.schema.json",
+        "$schema": f"{environments.SCHEMAS}/amlCompute.schema.json",
         "name": compute.cluster,
         "type": "amlcompute",
         "size": compute.vm_size,
@@ -47,40 +41,6 @@ def cluster(spec: Spec) -> dict[str, Any]:
         "max_instances": compute.max_nodes,
         "idle_time_before_scale_down": compute.idle_seconds,
     }
-
-
-def environment(spec: Spec, name: str = "train") -> dict[str, Any]:
-    """The libraries of a job: this package's own requirements, versioned by their content.
-
-    Args:
-        spec: What is wanted.
-        name: `train`, or `register` for the one job that also asks the workspace.
-    """
-    content = {"image": _compute(spec).image, "conda_file": _conda(spec, name)}
-    return {
-        "$schema": f"{_SCHEMAS}/environment.schema.json",
-        "name": f"mlops_spec-{name}",
-        "version": files.sha256_of(content)[:_VERSION],
-        **content,
-    }
-
-
-def _conda(spec: Spec, name: str) -> dict[str, Any]:
-    extras = ["timm"] if spec.model.backbone.startswith("timm/") else []
-    extras += ["azure"] if name == "register" else []
-    found = map(Requirement, requires("mlops_spec") or [])
-    wanted = {f"{r.name}{r.specifier}" for r in found if _is_for_jobs(r, extras)}
-    return {
-        "name": name,
-        "channels": ["conda-forge"],
-        "dependencies": ["python=3.11", "pip", {"pip": sorted(wanted)}],
-    }
-
-
-def _is_for_jobs(requirement: Requirement, extras: Sequence[str]) -> bool:
-    marker = requirement.marker
-    wanted = marker is None or any(marker.evaluate({"extra": extra}) for extra in ["", *extras])
-    return wanted and requirement.name not in _ENGINE_ONLY
 
 
 def data(
@@ -96,10 +56,10 @@ def data(
     """
     content = [payload["command"], payload["spec"], code]
     return {
-        "$schema": f"{_SCHEMAS}/data.schema.json",
+        "$schema": f"{environments.SCHEMAS}/data.schema.json",
         "type": "uri_folder",
         "name": f"{spec.name}-data",
-        "version": files.sha256_of(content)[:_VERSION],
+        "version": files.sha256_of(content)[: environments.VERSION],
         "path": folder,
     }
 
@@ -112,7 +72,7 @@ def job(step: Step, inputs: Mapping[str, Any]) -> dict[str, Any]:
         inputs: What each placeholder of its command line stands for, as CLI v2 inputs.
     """
     return {
-        "$schema": f"{_SCHEMAS}/commandJob.schema.json",
+        "$schema": f"{environments.SCHEMAS}/commandJob.schema.json",
         "type": "command",
         "code": "code",
         "command": " ".join(_word(word) for word in step.payload["command"]),
@@ -125,7 +85,7 @@ def job(step: Step, inputs: Mapping[str, Any]) -> dict[str, Any]:
 def terms(spec: Spec, step_id: str) -> dict[str, Any]:
     """How a command job is called, where and with what it runs, and for how long."""
     compute = _compute(spec)
-    libraries = environment(spec, "register" if step_id == "promote" else "train")
+    libraries = environments.document(spec, "register" if step_id == "promote" else "train")
     alone = step_id != "train"  # nothing else is done by several machines together
     return {
         "display_name": f"{spec.name}-{step_id}",
@@ -139,7 +99,7 @@ def terms(spec: Spec, step_id: str) -> dict[str, Any]:
 
 def name_of(step: Step, key: str) -> str:
     """The name of a job: whoever submits the same step finds it."""
-    return f"{step.terms['job']['display_name']}-{key[:_VERSION]}"
+    return f"{step.terms['job']['display_name']}-{key[: environments.VERSION]}"
 
 
 def complete(step: Step, key: str, needs: Mapping[str, str], name: str = "") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.render import azureml
+from mlops_spec.render import azureml, environments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from mlops_spec.steps import Step
 
 PARTS = ("train", "evaluate", "promote")
-_SCHEMA = "https://azuremlschemas.azureedge.net/latest/pipelineJob.schema.json"
 
 
 def document(parts: Mapping[str, Step], inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def document(parts: Mapping[str, Step], inputs: Mapping[str, Any]) -> dict[str, 
         inputs: Its parameters; an input of a step that has the name of one is bound to it.
     """
     return {
-        "$schema": _SCHEMA,
+        "$schema": f"{environments.SCHEMAS}/pipelineJob.schema.json",
         "type": "pipeline",
         "inputs": dict(inputs),
         # Of no fixed place: whoever starts it again must not find what another start has made
@@ -49,6 +48,15 @@ def _bound(name: str, one: Any, inputs: Mapping[str, Any]) -> Any:
     if name in PARTS:
         return f"${{{{parent.jobs.{name}.outputs.out}}}}"
     return one
+
+
+def schedule(name: str, cron: str) -> dict[str, Any]:
+    """What starts the pipeline of the document beside it, by the clock."""
+    return {
+        "$schema": f"{environments.SCHEMAS}/schedule.schema.json",
+        "name": f"{name}-pipeline",
+        "trigger": {"type": "cron", "expression": cron, "time_zone": "UTC"},
+    }
 
 
 def terms(spec: Spec, parts: Mapping[str, Step]) -> dict[str, Any]:

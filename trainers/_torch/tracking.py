@@ -169,7 +169,7 @@ class Writer(threading.Thread):
         if self.target is None:
             self.target = _connect(self.uri, self.notes.attempt, self.parameters)
         self.target.add(self.notes.epochs.copy())
-        if status:
+        if status and not tracking.is_of_azureml(self.target.run_id):
             self.target.mlflow.set_terminated(self.target.run_id, status)
 
     def _warn(self, why: str) -> None:
@@ -229,7 +229,8 @@ def _run(mlflow: MlflowClient, attempt: str, backbone: str) -> Run:
         return mlflow.create_run(_experiment(mlflow), tags=tags, run_name=name)
     for name, value in tags.items():
         mlflow.set_tag(known.info.run_id, name, value)
-    mlflow.update_run(known.info.run_id, "RUNNING")
+    if not tracking.is_of_azureml(known.info.run_id):
+        mlflow.update_run(known.info.run_id, "RUNNING")
     return known
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.emulator import jobs, workspaces
+from mlops_spec.emulator import jobs, tracking, workspaces
 from mlops_spec.emulator.routing import API, WORKSPACE, Reply, Route, invalid
 from mlops_spec.emulator.services.jobs import find
 from mlops_spec.emulator.workspaces import ARTIFACTS
@@ -94,6 +94,7 @@ async def model_uris(world: World, call: Call) -> Reply:
 
 def _run(job: Job) -> dict[str, Any]:
     properties, run = job.properties, job.run
+    tracked = tracking.Tracked(job.store, job.workspace, job.name)
     return {
         "runId": job.name,
         "runUuid": job.name,
@@ -109,7 +110,8 @@ def _run(job: Job) -> dict[str, Any]:
         "displayName": properties.get("displayName") or job.name,
         "description": properties.get("description"),
         "hidden": bool(properties.get("isArchived")),
-        "tags": properties.get("tags") or {},
+        "tags": {**(properties.get("tags") or {}), **tracked.added_tags},
+        "parameters": tracked.params,
         "properties": properties.get("properties") or {},
         "outputs": {name: _output(job, name) for name in run["outputs"]},
     }
