@@ -13,6 +13,19 @@ from mlops_spec.azure.place import Place
 from mlops_spec.spec import AzureWorkspace
 
 TOY = ("name=toy", "data=toy", "training=toy", "target=none")
+LEARNING = "Microsoft.MachineLearningServices/workspaces"
+# The built-in role AzureML Data Scientist
+SCIENTIST = {
+    "actions": [f"{LEARNING}/*/{verb}" for verb in ("read", "action", "delete", "write")],
+    "notActions": [
+        f"{LEARNING}/delete",
+        f"{LEARNING}/write",
+        f"{LEARNING}/computes/*/write",
+        f"{LEARNING}/computes/*/delete",
+        f"{LEARNING}/computes/listKeys/action",
+        f"{LEARNING}/listKeys/action",
+    ],
+}
 _SECRET = re.compile(
     rb"ey[JK][\w-]{10,}\.[\w-]{10,}\.[\w-]{5,}"  # a token
     rb"|\bsig(?:=|%3D)(?!\*\*\*)[\w%+/=-]{8,}"  # a signature

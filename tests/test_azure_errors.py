@@ -8,7 +8,8 @@ import cloud
 import pytest
 from toyproject import make
 
-from mlops_spec.actions import azureml
+from mlops_spec.actions import Context, azureml
+from mlops_spec.actions._said import Said
 from mlops_spec.azure import client
 from mlops_spec.azure import emulation as engine
 from mlops_spec.errors import StateError
@@ -97,7 +98,7 @@ def test_a_wrong_secret(told, prefix, monkeypatch):
 
 
 def test_a_token_that_azure_does_not_take(told, prefix, monkeypatch):
-    monkeypatch.setattr(client, "login", Forger)
+    monkeypatch.setattr(client, "identity", Forger)
     found = told(prefix)
     assert found.code == 1
     assert found.last[0].startswith("Azure does not take the login: ")
@@ -265,6 +266,15 @@ def test_an_error_that_nobody_knows_leaves_no_secret_either(tmp_path, prefix, mo
     assert "Traceback" in log.read_text("utf-8")  # it is a bug: where, is told
     (project.path / "said.txt").write_text(answer.stdout + answer.stderr)
     assert cloud.leaks(project.path) == []
+
+
+def test_what_a_process_says_leaves_no_secret_either(tmp_path):
+    said = []
+    context = Context(tmp_path, {}, said.append, "key")
+    with (tmp_path / "log.txt").open("w") as log:
+        Said(context, log).hear(f"downloading {SIGNED} with {BEARER}")
+    assert cloud.leaks(tmp_path) == []
+    assert said == ["downloading https://a.blob.core.windows.net/c/b?sv=1***&se=2 with ***"]
 
 
 def test_secrets_are_found(tmp_path):
