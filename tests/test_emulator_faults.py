@@ -5,6 +5,8 @@ import time
 import emulation
 import pytest
 
+from mlops_spec.emulator import access
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),  # of Azure's SDK, about itself
@@ -70,6 +72,38 @@ def test_a_conflict_is_told_to_the_caller(azure, ml):
     with pytest.raises(ResourceExistsError, match="in progress"):
         environment(ml, "conflict")
     assert environment(ml, "conflict").version == "conflict"
+
+
+def test_a_request_is_forbidden_in_the_words_of_the_resource_manager(azure, ml):
+    from azure.core.exceptions import HttpResponseError
+
+    azure.faults({"kind": "forbidden", "on": "PUT */versions/forbidden"})
+    with pytest.raises(HttpResponseError) as caught:
+        environment(ml, "forbidden")
+    assert (caught.value.status_code, caught.value.error.code) == (403, "AuthorizationFailed")
+    said = "does not have authorization to perform action"
+    right = "Microsoft.MachineLearningServices/workspaces/environments/versions/write"
+    assert f"{said} '{right}' over scope '/subscriptions/" in caught.value.message
+    assert environment(ml, "forbidden").version == "forbidden"
+
+
+ACTIONS = {
+    "GET {}/jobs/j": "{}/jobs/read",
+    "PUT {}/computes/cpu": "{}/computes/write",
+    "PATCH {}": "{}/write",
+    "DELETE {}/data/d/versions/1": "{}/data/versions/delete",
+    "POST {}/datastores/d/listSecrets": "{}/datastores/listSecrets/action",
+    "POST {}/listKeys": "{}/listKeys/action",
+}
+
+
+@pytest.mark.parametrize("request_", ACTIONS)
+def test_requests_are_called_as_roles_call_them(request_):
+    provider = "Microsoft.MachineLearningServices/workspaces"
+    method, path = request_.format(
+        f"/subscriptions/s/resourceGroups/g/providers/{provider}/w"
+    ).split()
+    assert access.operation(method, path) == ACTIONS[request_].format(provider)
 
 
 def test_blob_storage_is_busy(azure, ml, tmp_path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from mlops_spec import secrets
 from mlops_spec.errors import StepError
+from mlops_spec.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,7 +24,7 @@ class Said:
     Args:
         context: Of the step; its lines are shown, and written beside its outputs.
         log: The file of `context.folder` that they are written to.
-        hidden: Secrets that no line may show.
+        hidden: Secrets that no line may show, besides what looks like one.
     """
 
     def __init__(self, context: Context, log: TextIO, hidden: Collection[str] = ()) -> None:
@@ -33,7 +34,7 @@ class Said:
 
     def hear(self, line: str) -> None:
         """One line."""
-        masked = secrets.mask(line, self._hidden)
+        masked = redact(secrets.mask(line, self._hidden))
         self._last.append(masked)
         self._listen(masked)
         self._log.write(masked + "\n")

@@ -86,7 +86,7 @@ def cluster(compute: AzuremlCompute, there: Mapping[str, Any]) -> Answer:
     other = f"set compute.cluster=ANOTHER_NAME, or delete it: az ml compute delete --name {name}"
     if target.get("computeType") != _CLUSTER:
         return f"{name} is no cluster but {target.get('computeType')}", other
-    found = (str(own.get("vmSize")), str(own.get("vmPriority")))
+    found = (str(own.get("vmSize")), str(own.get("vmPriority") or "Dedicated"))
     wanted = (compute.vm_size, _TIERS[compute.tier])
     if [word.lower() for word in found] != [word.lower() for word in wanted]:
         return f"cluster {name} is of {', '.join(found)}: not {', '.join(wanted)}", other

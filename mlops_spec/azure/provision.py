@@ -72,7 +72,8 @@ def _compute(ml: Any, path: Path, document: Mapping[str, Any]) -> str:
             f"{message}, {document['tier']}", "set compute.cluster=ANOTHER_NAME, or delete it"
         )
     names = ("min_instances", "max_instances", "idle_time_before_scale_down")
-    failed = str(found.provisioning_state).lower() == "failed"  # there, but no machine of it is
+    state = getattr(found.provisioning_state, "value", found.provisioning_state)
+    failed = str(state).lower() == "failed"  # there, but no machine of it is
     if not failed and all(getattr(found, name) == getattr(wanted, name) for name in names):
         return f"cluster {wanted.name} is there"
     ml.compute.begin_create_or_update(wanted).result()

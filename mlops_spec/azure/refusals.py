@@ -153,8 +153,9 @@ def _forbidden(error: Any, place: Place) -> StateError:
         cure = rights.assign("Storage Blob Data Contributor", "WHO", "ITS_STORAGE_ACCOUNT")
         return StateError(message, f"{cure}, {_AGAIN}")
     if _is_of_storage(error):
-        message = f"the storage of {place} does not take the signature: it may have run out"
-        return StateError(message, f"look at this machine's clock, {_AGAIN}")
+        message = f"the storage of {place} does not take the signature, which may have run out"
+        what = "this machine's clock and the storage account's network rules"
+        return StateError(message, f"look at {what}, {_AGAIN}")
     said = " ".join(str(error.message).split())
     who = re.search(r"object id '([0-9a-fA-F-]{36})'", said)
     right = re.search(r"action '([\w./]+)'", said)

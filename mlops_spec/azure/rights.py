@@ -46,6 +46,7 @@ def needed(spec: Spec) -> list[str]:
     if isinstance(compute, AzuremlCompute):
         parts += _JOBS
         parts += _PIPELINES if compute.shape == "pipeline" else ()
+        parts += ("schedules/write",) if compute.schedule else ()
         parts += ("computes/write",) if compute.cluster else ()
     return [f"{_WORKSPACE}/{part}" for part in parts]
 

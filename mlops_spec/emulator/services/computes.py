@@ -13,7 +13,7 @@ def _tell(sent: dict[str, Any], state: str, made: str) -> dict[str, Any]:
         "location": sent.get("location"),
         "tags": sent.get("tags") or {},
         "properties": {
-            **sent.get("properties", {}),
+            **_complete(sent.get("properties", {})),
             "provisioningState": state,
             "createdOn": made,
             "modifiedOn": made,
@@ -21,6 +21,14 @@ def _tell(sent: dict[str, Any], state: str, made: str) -> dict[str, Any]:
             "provisioningErrors": None,
         },
     }
+
+
+def _complete(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What was sent for a compute target, with what Azure adds where nothing was said."""
+    if wanted.get("computeType") != "AmlCompute":
+        return wanted
+    own = wanted.get("properties") or {}
+    return {**wanted, "properties": {**own, "vmPriority": own.get("vmPriority") or "Dedicated"}}
 
 
 ROUTES = provisioned.routes("computes", re.compile(r"[A-Za-z][A-Za-z0-9-]{1,31}"), _tell)
