@@ -34,8 +34,8 @@ def create(step: Step, context: Context) -> Outcome:
         document["path"] = str(context.inputs[needed[1]].resolve())
     path = context.folder / "document.yml"
     files.write_text(path, yaml.safe_dump(document, sort_keys=False))
-    with client.opened(place, context.emit, progress=True) as ml, _progress(context):
-        text = provision.ensure(ml, path, document)
+    with client.opened(place, context.emit) as ml:
+        text = provision.ensure(ml, path, document, context.emit)
     files.write_json(context.folder / "out" / "asset.json", {"text": text})
     return Outcome(text)
 
