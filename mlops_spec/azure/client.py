@@ -139,11 +139,13 @@ def told(place: Place) -> Iterator[None]:
         raise StateError(message, f"{login}, {_AGAIN}") from error
     except exceptions.HttpResponseError as error:
         raise _refusal(error, place) from error
+    except MlException as error:  # an AzureError, too
+        if isinstance(error.__cause__, exceptions.HttpResponseError):
+            raise _refusal(error.__cause__, place) from error
+        raise StateError(_first_line(error), "mend it in the spec, " + _AGAIN) from error
     except exceptions.AzureError as error:  # no answer at all
         message = f"Azure does not answer: {_first_line(error)}"
         raise StateError(message, f"look at the network and the proxy, {_AGAIN}") from error
-    except MlException as error:
-        raise StateError(_first_line(error), "mend it in the spec, " + _AGAIN) from error
 
 
 def is_workspace(error: Any) -> bool:
@@ -153,7 +155,9 @@ def is_workspace(error: Any) -> bool:
 
 
 def _code(error: Any) -> str:
-    return str(getattr(error.error, "code", "") or "")
+    """The service's word for an error; storage has it in a header."""
+    code = getattr(error.error, "code", "") or getattr(error, "error_code", "")
+    return str(getattr(code, "value", code) or "")
 
 
 def _refusal(error: Any, place: Place) -> StateError:
@@ -163,8 +167,7 @@ def _refusal(error: Any, place: Place) -> StateError:
         case 401:
             message, cure = f"Azure does not take the login: {said}", f"az login, {_AGAIN}"
         case 403:
-            message = f"this login may not do that in {place}: {said}"
-            cure = f"az role assignment create --role {_ROLE!r} --assignee WHO --scope {place.path}"
+            return _forbidden(code, said, place)
         case 404 if is_workspace(error):
             message = f"there is no {place}: {said}"
             cure = "make it: python -m mlops_spec render OVERRIDES, and the commands it prints"
@@ -181,6 +184,16 @@ def _refusal(error: Any, place: Place) -> StateError:
         case _:
             message, cure = f"Azure refuses that in {place}: {said}", _AGAIN.removeprefix("then ")
     return StateError(message, cure)
+
+
+def _forbidden(code: str, said: str, place: Place) -> StateError:
+    """A signature that storage does not take, or a role that is missing."""
+    if code == "AuthenticationFailed" or "to authenticate the request" in said:
+        message = f"a signature of {place} has run out: {said}"
+        return StateError(message, f"look at this machine's clock if it happens at once, {_AGAIN}")
+    message = f"this login may not do that in {place}: {said}"
+    role = f"az role assignment create --role {_ROLE!r} --assignee WHO --scope {place.path}"
+    return StateError(message, role)
 
 
 def _first_line(error: BaseException) -> str:

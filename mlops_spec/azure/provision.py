@@ -122,4 +122,6 @@ def _settled(ml: Any, name: str, say: Callable[[str], None]) -> Any:
 
 
 def _state(found: Any) -> str:
-    return str(found.provisioning_state or "").lower()
+    """Of a cluster; the SDK has an enumeration for some and the service's words for others."""
+    state = found.provisioning_state
+    return str(getattr(state, "value", state) or "").lower()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _THREADS = 32  # each waits for the storage most of the time
 _BLOCK = 4 * 2**20  # bytes of a file in memory; larger ones are sent in blocks
 _MEGABYTE = 10**6
+_SAY_SECONDS = 5.0
 
 
 def folder(ml: Any, source: Path, address: str, say: Callable[[str], None]) -> None:
@@ -32,7 +34,7 @@ def folder(ml: Any, source: Path, address: str, say: Callable[[str], None]) -> N
         source: The folder here.
         address: The folder there, as Azure ML writes it. Files that lie there already are not sent
             again, and those that are not here are removed.
-        say: Hears how far it is, ten times.
+        say: Hears how far it is.
     """
     container, prefix = content.opened(ml, address, **_options())
     with container:
@@ -63,21 +65,23 @@ def _options() -> dict[str, Any]:
 
 @dataclass
 class _Progress:
-    """How far an upload is; told at each tenth of the files."""
+    """How far an upload is; told now and then, and at its end."""
 
     files: int
     total: int
     say: Callable[[str], None]
     done: int = 0
     sent: int = 0
+    next: float = field(default_factory=lambda: time.monotonic() + _SAY_SECONDS)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, size: int) -> None:
         """Another file is there."""
         with self.lock:
-            before, self.done, self.sent = self.done, self.done + 1, self.sent + size
-            if before * 10 // self.files == self.done * 10 // self.files:
+            self.done, self.sent = self.done + 1, self.sent + size
+            if self.done < self.files and time.monotonic() < self.next:
                 return
+            self.next = time.monotonic() + _SAY_SECONDS
             size_text = f"{self.sent / _MEGABYTE:,.1f} of {self.total / _MEGABYTE:,.1f} MB"
             self.say(f"uploaded {self.done:,} of {self.files:,} files, {size_text}")
 
