@@ -272,8 +272,11 @@ def main(argv: Sequence[str]) -> ExitCode:
         if clear is None:
             raise
         return _fail(clear, as_json="--json" in argv)
-    except KeyboardInterrupt:
-        echo("interrupted; the same command continues", sys.stderr)
+    except KeyboardInterrupt as error:  # with what becomes of a job that goes on elsewhere
+        echo(
+            "\n".join([*map(str, error.args), "interrupted; the same command continues"]),
+            sys.stderr,
+        )
         return ExitCode.INTERRUPTED
 
 

@@ -362,16 +362,16 @@ def test_a_job_keeps_pages_with_its_run_and_what_is_no_job_does_not(tmp_path, mo
     page.write_text("<p>", "utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("AZUREML_RUN_ID", raising=False)
-    monkeypatch.delenv(tracking.URI, raising=False)
-    assert tracking.tell_job({"accuracy": 1.0}, [page]) == ""
+    monkeypatch.delenv(shared.URI, raising=False)
+    assert shared.tell_job({"accuracy": 1.0}, [page]) == ""
     assert not (tmp_path / "outputs").exists()
     monkeypatch.setenv("AZUREML_RUN_ID", "a-run")
-    assert tracking.tell_job({"accuracy": 1.0}, [page]) == ""
+    assert shared.tell_job({"accuracy": 1.0}, [page]) == ""
     assert (tmp_path / "outputs" / "report.html").read_text("utf-8") == "<p>"
 
 
 def test_a_server_that_does_not_answer_fails_no_step_that_is_done(monkeypatch):
     monkeypatch.setenv("AZUREML_RUN_ID", "a-run")
-    monkeypatch.setenv(tracking.URI, "http://127.0.0.1:9")
+    monkeypatch.setenv(shared.URI, "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    assert "MlflowException" in tracking.tell_job({"accuracy": 1.0}, [])
+    assert "MlflowException" in shared.tell_job({"accuracy": 1.0}, [])

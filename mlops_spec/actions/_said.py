@@ -52,5 +52,5 @@ class Said:
     def failure(self, how: str) -> StepError:
         """The failure of the process: its own words, or how it ended and what it said last."""
         text = "\n".join(filter(None, self._error))
-        text = text or "\n  ".join([f"{how}; it said last:", *self._last])
+        text = text or "\n  ".join([f"{how}; it said last:", *self._last] if self._last else [how])
         return StepError(text, f"all it said is in {self._context.folder / 'log.txt'}")

@@ -34,8 +34,8 @@ def create(step: Step, context: Context) -> Outcome:
         document["path"] = str(context.inputs[needed[1]].resolve())
     path = context.folder / "document.yml"
     files.write_text(path, yaml.safe_dump(document, sort_keys=False))
-    with client.opened(place, context.emit, progress=True) as ml, _progress(context):
-        text = provision.ensure(ml, path, document)
+    with client.opened(place, context.emit) as ml:
+        text = provision.ensure(ml, path, document, context.emit)
     files.write_json(context.folder / "out" / "asset.json", {"text": text})
     return Outcome(text)
 
@@ -62,7 +62,7 @@ def schedule(step: Step, context: Context) -> Outcome:
     """Has a clock start a pipeline; a schedule of the same name is replaced."""
     place, document = Place.parse(step.payload["workspace"]), step.payload["schedule"]
     job = _document(step, context, "")
-    with client.opened(place, context.emit, progress=True) as ml, _progress(context):
+    with client.opened(place, context.emit) as ml, _progress(context):
         provision.schedule(ml, document, job)
     text = f"{document['name']}: {document['trigger']['expression']}, UTC"
     files.write_json(context.folder / "out" / "schedule.json", {"text": text})
@@ -72,7 +72,7 @@ def schedule(step: Step, context: Context) -> Outcome:
 def _perform(step: Step, context: Context, outputs: Mapping[str, Path]) -> None:
     place = Place.parse(step.payload["workspace"])
     with client.opened(place, context.emit) as ml:
-        found = jobs.last(ml, azureml.name_of(step, context.key))
+        found = jobs.last(ml, azureml.name_of(step, context.key), context.emit)
         if found.status == "":
             document = _document(step, context, found.name)
             with _progress(context):
@@ -111,7 +111,7 @@ def _follow(ml: Any, place: Place, name: str, context: Context) -> None:
 
     Raises:
         StepError: It failed or was cancelled.
-        KeyboardInterrupt: Somebody does not want to wait.
+        KeyboardInterrupt: Somebody does not want to wait; says what becomes of the job.
     """
     with (context.folder / "log.txt").open("w", encoding="utf-8") as log:
         said = Said(context, log)
@@ -119,25 +119,23 @@ def _follow(ml: Any, place: Place, name: str, context: Context) -> None:
             why = jobs.Follower(ml, place, name).to_end(
                 said.hear, lambda status: context.emit(f"job {name}: {status}")
             )
-        except KeyboardInterrupt:
-            _leave(ml, name, context)
-            raise
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(_leave(ml, name)) from error
     if why:
         raise said.failure(f"job {name} failed: {why}")
 
 
-def _leave(ml: Any, name: str, context: Context) -> None:
-    """Asks whether a job is to be cancelled, where there is somebody to ask."""
+def _leave(ml: Any, name: str) -> str:
+    """Asks whether a job is to be cancelled, where there is somebody to ask; what becomes of it."""
     answer = ""
     if sys.stdin is not None and sys.stdin.isatty():
         with contextlib.suppress(EOFError, KeyboardInterrupt):
             answer = input(f"\ncancel job {name}? It goes on otherwise. [y/N] ")
     if answer.strip().lower() in ("y", "yes"):
         ml.jobs.begin_cancel(name)
-        context.emit(f"job {name} is cancelled")
-    else:
-        context.emit(f"job {name} goes on; the same command finds it again")
-        context.emit(f"to cancel it: az ml job cancel --name {name}")
+        return f"job {name} is cancelled"
+    more = f"to cancel it: az ml job cancel --name {name}"
+    return f"job {name} goes on; the same command finds it again\n{more}"
 
 
 class _Bar(io.TextIOBase):

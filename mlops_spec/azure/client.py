@@ -26,15 +26,12 @@ INSTALL = "python -m pip install 'mlops_spec[azure]'"
 
 
 @contextlib.contextmanager
-def opened(
-    place: Place, say: Callable[[str], None] = lambda _: None, *, progress: bool = False
-) -> Iterator[Any]:
+def opened(place: Place, say: Callable[[str], None] = lambda _: None) -> Iterator[Any]:
     """Azure's SDK for a workspace; for an emulated one, this process is sent there meanwhile.
 
     Args:
         place: The workspace.
         say: Hears that an emulator is started.
-        progress: Whether the SDK draws bars while it uploads.
 
     Returns:
         An `azure.ai.ml.MLClient`.
@@ -46,7 +43,7 @@ def opened(
     for package in missing():
         raise StateError(f"{package} is not installed", INSTALL)
     with variables(place, say), told(place):
-        yield _client(place, progress=progress)
+        yield _client(place)
 
 
 def missing() -> list[str]:
@@ -114,14 +111,16 @@ def uploaded(create: Callable[[Any], Any], asset: Any) -> Any:
         return create(asset)
 
 
-def _client(place: Place, *, progress: bool) -> Any:
+def _client(place: Place) -> Any:
     with _quietly():
         from azure.ai.ml import MLClient
 
     if place.emulator:
         emulation.ensure_workspace(place, token(), MANAGEMENT)
     words = (place.subscription, place.group, place.name)
-    return MLClient(identity(), *words, enable_telemetry=False, show_progress=progress)
+    # Without its bars the SDK does not look what became of an upload, and waits for ever for a
+    # file that could not be sent; whoever uploads takes what it draws from the terminal
+    return MLClient(identity(), *words, enable_telemetry=False, show_progress=True)
 
 
 @contextlib.contextmanager

@@ -36,8 +36,13 @@ def download(ml: Any, address: str, folder: Path) -> None:
                 container.download_blob(f"{prefix}{name}").readinto(file)
 
 
-def opened(ml: Any, address: str) -> tuple[Any, str]:
+def opened(ml: Any, address: str, **options: Any) -> tuple[Any, str]:
     """The container that an address leads to, and how its blobs' names begin.
+
+    Args:
+        ml: Azure's SDK.
+        address: A folder, as Azure ML writes it.
+        options: Of the `ContainerClient`.
 
     Raises:
         StateError: It is no folder of a datastore.
@@ -45,7 +50,7 @@ def opened(ml: Any, address: str) -> tuple[Any, str]:
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise StateError(f"{address} is no folder of a datastore", "register the model again")
-    return _container(ml, match[1]), f"{match[2].rstrip('/')}/"
+    return _container(ml, match[1], options), f"{match[2].rstrip('/')}/"
 
 
 def _check(names: set[str], address: str) -> None:
@@ -57,7 +62,7 @@ def _check(names: set[str], address: str) -> None:
         raise StateError(f"{address} has {what}", cure)
 
 
-def _container(ml: Any, datastore: str) -> Any:
+def _container(ml: Any, datastore: str, options: dict[str, Any]) -> Any:
     from azure.storage.blob import ContainerClient
 
     store = ml.datastores.get(datastore, include_secrets=True)
@@ -65,4 +70,4 @@ def _container(ml: Any, datastore: str) -> Any:
     secrets = (getattr(store.credentials, name, None) for name in ("sas_token", "account_key"))
     # Without secrets it is one that asks who somebody is
     credential = next((one for one in secrets if one), None) or client.identity()
-    return ContainerClient(account, store.container_name, credential=credential)
+    return ContainerClient(account, store.container_name, credential, **options)

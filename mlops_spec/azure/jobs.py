@@ -22,7 +22,9 @@ COMPLETED = "Completed"
 _PIPELINE = "azureml.pipelinerun"
 FINAL = (COMPLETED, "Failed", "Canceled")
 _FIRST, _MOST = 0.5, 10.0  # seconds between two looks; a tenth of the time that has passed
-_RETRIES = 8
+_RETRIES, _RETRIES_HERE = 8, 3  # two minutes; what is on this machine answers or is gone
+_LAST_LOOKS = 10  # for the end of a log that can not be read
+_LEAVING = "CancelRequested"
 _ANSWER_SECONDS = 60.0
 _LOGS = ("user_logs/std_log.txt", "user_logs/std_log_process_0.txt")  # of one, of several processes
 
@@ -38,24 +40,35 @@ class Found:
     status: str = ""
 
 
-def last(ml: Any, base: str) -> Found:
+def last(ml: Any, base: str, say: Callable[[str], None]) -> Found:
     """The last attempt of a job: BASE, BASE-2, BASE-3 and so on.
 
-    One that failed or was cancelled is not the last: the name after it is free, and told.
+    One that failed or was cancelled is not the last: the name after it is free, and told. One that
+    is being cancelled is waited for, since it still writes where the next one goes on.
     """
-    from azure.core.exceptions import ResourceNotFoundError
-
     number = 1
     while True:
         name = base if number == 1 else f"{base}-{number}"
-        try:
-            found = ml.jobs.get(name).status
-        except ResourceNotFoundError:
-            return Found(name)
-        status = str(getattr(found, "value", found))
+        status = _status(ml, name)
+        if status == _LEAVING:
+            say(f"job {name} is being cancelled")
+        while status == _LEAVING:
+            time.sleep(_FIRST)
+            status = _status(ml, name)
         if status == COMPLETED or status not in FINAL:
             return Found(name, status)
         number += 1
+
+
+def _status(ml: Any, name: str) -> str:
+    """Of a job; empty of one that is not there."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        found = ml.jobs.get(name).status
+    except ResourceNotFoundError:
+        return ""
+    return str(getattr(found, "value", found))
 
 
 def submit(ml: Any, document: Path) -> None:
@@ -109,30 +122,37 @@ class Follower:
             Why it failed, empty if it did not; its status is final then.
         """
         session = self._session()
-        runs = self._runs_url(session)
-        begin, before = time.monotonic(), ""
+        history = self._ask(session, self._discovery())["history"]
+        runs = f"{history}/history/v1.0{self.place.path}/runs"
+        begin, before, looks = time.monotonic(), "", 0
         while True:
             found = self._ask(session, f"{runs}/{self.name}/details")
-            self._listen(session, self.name, found, hear)
+            whole = self._listen(session, self.name, found, hear)
             if str(found.get("runType", "")).lower() == _PIPELINE:
-                self._listen_to_steps(session, runs, hear)
+                whole &= self._listen_to_steps(session, runs, hear)
             if found["status"] != before:
                 before = found["status"]
                 changed(before)
-            if before in FINAL:
+            looks += before in FINAL
+            if before in FINAL and (whole or looks > _LAST_LOOKS):
+                if not whole:
+                    hear("the rest of what it said can not be read")
                 return "" if before == COMPLETED else _why(found, before)
             time.sleep(min(max((time.monotonic() - begin) / 10, _FIRST), _MOST))
 
-    def _listen_to_steps(self, session: Any, runs: str, hear: Callable[[str], None]) -> None:
+    def _listen_to_steps(self, session: Any, runs: str, hear: Callable[[str], None]) -> bool:
         """The same of the steps of a pipeline that have something new to say."""
+        whole = True
         for step in self._ask(session, f"{runs}/{self.name}/children")["value"]:
             name = step["runId"]
             if name in self._ended:
                 continue
             details = self._ask(session, f"{runs}/{name}/details")
-            self._listen(session, name, details, hear)
-            if details["status"] in FINAL:
+            if not self._listen(session, name, details, hear):
+                whole = False
+            elif details["status"] in FINAL:
                 self._ended.add(name)
+        return whole
 
     def _session(self) -> Any:
         import requests
@@ -140,19 +160,21 @@ class Follower:
         from urllib3.util import Retry
 
         session = requests.Session()
-        patience = Retry(_RETRIES, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+        retries = _RETRIES_HERE if self.place.emulator else _RETRIES
+        patience = Retry(retries, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
         session.mount("https://", HTTPAdapter(max_retries=patience))
         return session
 
-    def _runs_url(self, session: Any) -> str:
-        found = session.get(
-            self.ml.workspaces.get(self.place.name).discovery_url, timeout=_ANSWER_SECONDS
-        )
-        found.raise_for_status()
-        return f"{found.json()['history']}/history/v1.0{self.place.path}/runs"
+    def _discovery(self) -> str:
+        """What tells where the run history is."""
+        return str(self.ml.workspaces.get(self.place.name).discovery_url)
 
     def _ask(self, session: Any, url: str) -> dict[str, Any]:
-        """A document of the run history."""
+        """A document of Azure's about the job.
+
+        Raises:
+            StateError: It does not answer, or with an error.
+        """
         import requests
 
         headers = {"Authorization": f"Bearer {client.token()}"}
@@ -160,45 +182,54 @@ class Follower:
             answer = session.get(url, headers=headers, timeout=_ANSWER_SECONDS)
         except requests.RequestException as error:
             message = f"Azure does not answer any more: {type(error).__name__}"
-            cure = f"the job {self.name} goes on; the same command finds it again"
+            cure = f"job {self.name} goes on meanwhile; the same command finds it again"
+            if self.place.emulator:
+                message = f"the emulator has ended, and job {self.name} with it"
+                cure = "the same command starts both again"
             raise StateError(message, cure) from error
         if answer.status_code != HTTPStatus.OK:
-            message = f"the run history does not tell of {self.name}: {answer.status_code}"
+            message = f"Azure does not tell of job {self.name}: {answer.status_code}"
             raise StateError(message, "run the same command again")
         document: dict[str, Any] = answer.json()
         return document
 
     def _listen(
         self, session: Any, run: str, details: dict[str, Any], hear: Callable[[str], None]
-    ) -> None:
-        """Hears what was added to the log of a run; the rest of it when it has ended."""
+    ) -> bool:
+        """Hears what was added to the log of a run; whether all of it could be read."""
+        whole, ended = True, details["status"] in FINAL
         for path in _LOGS:
             address = (details.get("logFiles") or {}).get(path)
             if not address:
                 continue
             log = self._logs.setdefault(f"{run}/{path}", _Log())
-            _read(session, address, log, hear)
-            if details["status"] in FINAL and log.rest:
+            if not _read(session, address, log, hear):
+                whole = False
+            elif ended and log.rest:
                 hear(log.rest.decode("utf-8", "replace"))
                 log.rest = b""
+        return whole
 
 
-def _read(session: Any, address: str, log: _Log, hear: Callable[[str], None]) -> None:
-    """The lines that were added to a log; a look that fails is made up for by the next."""
+def _read(session: Any, address: str, log: _Log, hear: Callable[[str], None]) -> bool:
+    """Hears the lines that were added to a log; whether it could be read."""
     import requests
 
     asked = {"Range": f"bytes={log.heard}-"}
     try:
         answer = session.get(address, headers=asked, timeout=_ANSWER_SECONDS)
     except requests.RequestException:
-        return
+        return False
+    if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing was added
+        return True
     if answer.status_code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-        return
+        return False
     added = answer.content[log.heard if answer.status_code == HTTPStatus.OK else 0 :]
     log.heard += len(added)
     *lines, log.rest = (log.rest + added).split(b"\n")
     for line in lines:
         hear(line.decode("utf-8", "replace").rstrip("\r"))
+    return True
 
 
 def _why(details: dict[str, Any], status: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mlops_spec import bundle, manifest
+from mlops_spec.errors import StateError
 from mlops_spec.spec import OpenSection
 from mlops_spec.step_spec import StepSpec
 
@@ -15,7 +16,7 @@ class Spec(OpenSection):
     kind: Literal["toy"]
     rounds: int
     pause: float
-    fault: Literal["none", "crash", "hang"]
+    fault: Literal["none", "crash", "hang", "once"]
     flip: bool
 
 
@@ -33,6 +34,8 @@ def train(spec: StepSpec, data_dir: Path, out_dir: Path, _weights: Path | None) 
             raise RuntimeError("this trainer crashes")
         time.sleep(3600 if spec.training.fault == "hang" else spec.training.pause)
         (checkpoints / str(number)).touch()
+        if spec.training.fault == "once" and not done:
+            raise StateError("this trainer stops after its first round", "start it again")
     dataset = manifest.read(data_dir)
     size = spec.model.input_size
     how = bundle.Preprocessing(
