@@ -79,9 +79,9 @@ def _compute(ml: Any, path: Path, document: Mapping[str, Any], say: Callable[[st
 
     wanted: Any = load_compute(path)
     found = _settled(ml, wanted.name, say)
-    if found is None or _state(found) in ("failed", "canceled"):
+    if found is None or _state(found) in ("failed", "canceled"):  # there, but no machine of it is
         ml.compute.begin_create_or_update(wanted).result()
-        return f"cluster {wanted.name} of {wanted.size} made"
+        return f"cluster {wanted.name} made again" if found else f"cluster {wanted.name} made"
     fixed = [(found.size, wanted.size), (found.tier, wanted.tier)]
     if any(str(a).lower() != str(b).lower() for a, b in fixed):
         message = f"cluster {wanted.name} is of {found.size}, {found.tier}: not {document['size']}"
@@ -89,11 +89,10 @@ def _compute(ml: Any, path: Path, document: Mapping[str, Any], say: Callable[[st
             f"{message}, {document['tier']}", "set compute.cluster=ANOTHER_NAME, or delete it"
         )
     names = ("min_instances", "max_instances", "idle_time_before_scale_down")
-    failed = _state(found) == "failed"  # there, but no machine of it is
-    if not failed and all(getattr(found, name) == getattr(wanted, name) for name in names):
+    if all(getattr(found, name) == getattr(wanted, name) for name in names):
         return f"cluster {wanted.name} is there"
     ml.compute.begin_create_or_update(wanted).result()
-    return f"cluster {wanted.name} {'made again' if failed else 'changed'}"
+    return f"cluster {wanted.name} changed"
 
 
 def schedule(ml: Any, document: Mapping[str, Any], job: Path) -> None:
