@@ -34,6 +34,7 @@ def test_a_failed_installation_says_why(tmp_path):
         path.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
         path.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     answer = emulation.emulator("--state", str(tmp_path / "state"), env=environment)
     assert answer.returncode == 1
     assert "npm could not install azurite" in answer.stderr

@@ -1,5 +1,6 @@
 """What the spec asks for reaches the loop: loaders, trainer and step do what their settings say."""
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from mlops_spec import manifest
 from mlops_spec.actions import Context, Outcome, local
+from mlops_spec.actions._said import Said
 from mlops_spec.errors import StepError
 from mlops_spec.steps import Step
 from trainers import _verbs
@@ -142,18 +144,13 @@ def test_weights_that_changed_after_planning_are_refused(tmp_path) -> None:
 
 
 def test_an_error_is_not_buried_by_what_other_processes_say() -> None:
-    error: list[str] = []
-    for line in (
-        "epoch 1",
-        "error: it diverged",
-        "  lower the rate",
-        *["[rank1] gloo"] * 200,
-        "  x",
-    ):
-        local._listen(error, line)
-    context = SimpleNamespace(folder=Path("here"))
-    assert str(local._failure(1, error, [], context)).startswith("it diverged\n  lower the rate\n")
-    assert "said last" in str(local._failure(1, [], ["a line"], context))
+    context = Context(Path("here"), {}, [].append, "")
+    said = Said(context, io.StringIO())
+    said.hear("epoch 1")
+    assert str(said.failure("it ended")).startswith("it ended; it said last:\n  epoch 1\n")
+    for line in ("error: it diverged", "  lower the rate", *["[rank1] gloo"] * 200, "  x"):
+        said.hear(line)
+    assert str(said.failure("it ended")).startswith("it diverged\n  lower the rate\n")
 
 
 def test_a_command_that_refuses_leaves_a_result_and_one_that_breaks_does_not(tmp_path) -> None:
