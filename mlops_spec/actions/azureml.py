@@ -6,8 +6,9 @@ import contextlib
 import io
 import re
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import yaml
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mlops_spec.steps import Step
+
+_SAY_SECONDS = 5.0  # between two lines about an upload
 
 
 def create(step: Step, context: Context) -> Outcome:
@@ -139,22 +142,25 @@ def _leave(ml: Any, name: str) -> str:
 
 
 class _Bar(io.TextIOBase):
-    """Stands for the terminal that the SDK draws its bars on: a line for each tenth."""
+    """Stands for the terminal that the SDK draws its bars on: a line now and then."""
 
-    def __init__(self, context: Context) -> None:
-        self._context, self._shown = context, ""
+    def __init__(self, context: Context, shown: TextIO) -> None:
+        self._context, self._shown = context, shown
+        self._next = time.monotonic() + _SAY_SECONDS
 
     def write(self, text: str) -> int:
-        for what, percent in re.findall(r"([\w ]+?)(?: \([^)]*\))?: +(\d+)%", text):
-            line = f"{what.strip()}: {int(percent) // 10 * 10} %"
-            if line != self._shown:
-                self._shown = line
-                self._context.emit(line)
+        plain = re.sub(r"\x1b\[\d*m", "", text)
+        found = re.search(r"(Uploading [^:]+?)(?: \([^)]*\))?: +(\d+)%", plain)
+        if found and time.monotonic() > self._next:
+            self._next = time.monotonic() + _SAY_SECONDS
+            with contextlib.redirect_stdout(self._shown):
+                self._context.emit(f"{found[1]}: {found[2]} %")
         return len(text)
 
 
 @contextlib.contextmanager
 def _progress(context: Context) -> Iterator[None]:
     """Takes what the SDK writes to the terminal: its bars become lines, its notes are left out."""
-    with contextlib.redirect_stderr(_Bar(context)), contextlib.redirect_stdout(_Bar(context)):
+    bar = _Bar(context, sys.stdout)
+    with contextlib.redirect_stderr(bar), contextlib.redirect_stdout(bar):
         yield
