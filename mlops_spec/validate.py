@@ -112,6 +112,11 @@ def _apart(spec: Spec) -> Iterator[tuple[str, str]]:
         if spec.compute.schedule:
             yield "compute.schedule", "single jobs have none: compute.shape=pipeline"
         return
+    if spec.lineage.sign_with:
+        yield (
+            "lineage.sign_with",
+            "a job that registers has no key to sign with: compute.shape=jobs",
+        )
     jobs = "follows single jobs, not a pipeline: compute.shape=jobs"
     for group, needed in (("benchmark", "predict"), ("target", "steps"), ("frontend", "steps")):
         kind = getattr(spec, group).kind

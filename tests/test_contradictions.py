@@ -91,6 +91,11 @@ IMPOSSIBLE = {
             (at("target/local", "kind"), "target.kind", "compute.shape=jobs"),
         ],
     ),
+    "a signature of a job that has no key": (
+        {},
+        ["plan", QUICK, *CLOUD, "compute.shape=pipeline", "lineage.sign_with='${secret:KEY}'"],
+        [(LINE, "lineage.sign_with", "compute.shape=jobs")],
+    ),
     "a clock for single jobs": (
         {},
         ["plan", QUICK, *CLOUD, "compute.schedule='0 6 * * 1'"],
