@@ -1,5 +1,5 @@
 # The cluster that trains, with an identity that can do less than the workspace's: read and write
-# blobs, pull images.
+# blobs, pull images, and register models, which the last job of a pipeline does.
 
 resource "azurerm_user_assigned_identity" "jobs" {
   count = var.cluster == null ? 0 : 1
@@ -46,4 +46,13 @@ resource "azurerm_machine_learning_compute_cluster" "this" {
   }
 
   depends_on = [azurerm_role_assignment.jobs] # nodes kept from the start pull images at once
+}
+
+resource "azurerm_role_assignment" "jobs_register" {
+  count = var.cluster == null ? 0 : 1
+
+  scope                = azurerm_machine_learning_workspace.this.id
+  role_definition_name = "AzureML Data Scientist"
+  principal_id         = azurerm_user_assigned_identity.jobs[0].principal_id
+  principal_type       = "ServicePrincipal"
 }

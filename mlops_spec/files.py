@@ -6,19 +6,26 @@ after a crash the other must be able to read, so every write goes through here.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_spec.errors import StateError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SCHEMA_VERSION = 1
+_ORDINARY = 0o644  # who may read what is no secret
+_UNKNOWN_TO_MOUNTS = (errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EPERM)
 
 
-def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+def write_bytes(path: Path, content: bytes, mode: int = _ORDINARY) -> None:
     """Replaces `path` in one move: readers see the old content or the new, never a part of it.
 
     Args:
@@ -33,15 +40,30 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(mode)  # mkstemp makes files private; most of these are ordinary ones
+            with _where_possible():
+                os.fsync(file.fileno())
+        with _where_possible(public=mode == _ORDINARY):
+            temporary.chmod(mode)  # mkstemp makes files private; most of these are ordinary ones
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def write_text(path: Path, content: str, mode: int = 0o644) -> None:
+@contextlib.contextmanager
+def _where_possible(*, public: bool = True) -> Iterator[None]:
+    """Does without what a mounted store of objects, such as a job's output, does not know.
+
+    A file that has to be private is not written where that is not possible.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not public or error.errno not in _UNKNOWN_TO_MOUNTS:
+            raise
+
+
+def write_text(path: Path, content: str, mode: int = _ORDINARY) -> None:
     """Replaces a text file (UTF-8) in one move."""
     write_bytes(path, content.encode(), mode)
 
@@ -66,7 +88,7 @@ def versioned(document: dict[str, Any]) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **document}
 
 
-def write_json(path: Path, document: dict[str, Any], mode: int = 0o644) -> None:
+def write_json(path: Path, document: dict[str, Any], mode: int = _ORDINARY) -> None:
     """Replaces a JSON document, adding its schema version."""
     write_text(path, json_text(versioned(document)), mode)
 

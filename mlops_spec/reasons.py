@@ -31,13 +31,18 @@ _OPTIONS = {  # what another value of an option of a step's command means
 }
 
 _ORIGIN = re.compile(r"spec(s\.\w+)?\.lineage")  # of a model: never new without other changes
-_FOLLOW = {"job.inputs.key", "document.version"}  # from what else is new, if anything is
+# From what else is new, if anything is
+_FOLLOW = {
+    *("job.inputs.key", "document.version", "document.identity.user_assigned_identities"),
+    "schedule.name",
+}
 _MEANT = {  # what another value of a part of a request to a workspace means
     "workspace": "another workspace",
     "job.command": "another command line",
     "job.inputs.data.path": _IMAGES,
     "job.inputs.rival.path": _RIVAL,
     "document.version": "its content changed",
+    "rival": _RIVAL,
 }
 _SETTINGS = {  # where a part of a request is in the spec, if it is called otherwise there
     f"environment.{signing.VARIABLE}": "lineage.sign_with",

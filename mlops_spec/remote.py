@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec
 
 _DATA = "data_asset"
-_NOBODY = "none"  # an input of Azure ML's can not be empty
+_LOST = "it is not in the workspace any more, or not as it was made"
 _RIVAL = "rival"  # the input that is the champion
 
 
@@ -73,7 +73,7 @@ def _collected(data: Step) -> Step:
 
 def _asset(spec: Spec, facts: Facts, step_id: str, document: dict[str, Any]) -> Step:
     payload = {"workspace": Place.of(spec).uri, "document": document}
-    drift = "it is not in the workspace any more" if _is_lost(document, facts) else ""
+    drift = _LOST if _is_lost(document, facts) else ""
     return Step(step_id, "azureml.create", payload, drift=drift)
 
 
@@ -122,19 +122,26 @@ def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
     )
 
 
-def schedule(spec: Spec, pipeline: Step) -> Step:
-    """What starts a pipeline again and again: its newest data set, a model known by itself."""
+def schedule(spec: Spec, pipeline: Step, facts: Facts) -> Step:
+    """What starts a pipeline again and again, whatever came of it the first time.
+
+    It keeps the terms of the pipeline, so that they are part of its key.
+    """
     assert isinstance(spec.compute, AzuremlCompute)
     job = pipeline.payload["job"]
-    data = job["inputs"]["data"]
-    latest = {**data, "path": f"{data['path'].rpartition(':')[0]}@latest"}
-    again = {**job, "inputs": {**job["inputs"], "data": latest, "key": _NOBODY}}
-    payload = {
-        **pipeline.payload,
-        "job": again,
-        "schedule": pipelines.schedule(spec.name, spec.compute.schedule or ""),
-    }
-    return replace(pipeline, id="schedule", action="azureml.schedule", payload=payload)
+    again = {**job, "inputs": {**job["inputs"], "key": pipelines.NOBODY}}
+    clock = pipelines.schedule(spec.name, spec.compute.schedule or "")
+    payload = {**pipeline.payload, "job": again, "schedule": clock, "terms": pipeline.terms["job"]}
+    return replace(
+        pipeline,
+        id="schedule",
+        action="azureml.schedule",
+        payload={name: value for name, value in payload.items() if name != "rival"},
+        beside=(*pipeline.beside, pipeline.id),
+        anyway=True,
+        drift=_LOST if _is_lost(clock, facts) else "",
+        terms={**pipeline.terms, "costs": []},
+    )
 
 
 def _terms(spec: Spec, job: dict[str, Any], costs: list[dict[str, float | None]]) -> dict[str, Any]:
@@ -147,7 +154,7 @@ def _cost(spec: Spec, step_id: str) -> dict[str, float | None]:
     return azure_sizes.of_job(spec.compute, spec.compute.nodes if step_id == "train" else 1)
 
 
-def pipeline(spec: Spec, data: Step, parts: Mapping[str, Step], train: str) -> Step:
+def pipeline(spec: Spec, data: Step, parts: Mapping[str, Step], train: str, rival: str) -> Step:
     """One job of all steps, whose parameters a trigger may change.
 
     Args:
@@ -155,14 +162,16 @@ def pipeline(spec: Spec, data: Step, parts: Mapping[str, Step], train: str) -> S
         data: The step that makes the data set an asset.
         parts: Its steps as jobs, in order.
         train: The key of the training, by which the model is known again.
+        rival: The champion that is to be beaten, as far as is known here: another one is another
+            question.
     """
     asset = data.payload["document"]
     inputs = {
         "data": {"type": "uri_folder", "path": f"azureml:{asset['name']}:{asset['version']}"},
         "model": spec.registered_model,
         "key": train,
-        "build": _NOBODY,
-        "build_address": _NOBODY,
+        "build": pipelines.NOBODY,
+        "build_address": pipelines.NOBODY,
     }
     return Step(
         "pipeline",
@@ -171,6 +180,7 @@ def pipeline(spec: Spec, data: Step, parts: Mapping[str, Step], train: str) -> S
             "workspace": Place.of(spec).uri,
             "job": pipelines.document(parts, inputs),
             "specs": {name: step.payload["spec"] for name, step in parts.items()},
+            "rival": rival,
         },
         needs=(_DATA,),
         code=tuple(dict.fromkeys(name for step in parts.values() for name in step.code)),

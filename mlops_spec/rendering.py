@@ -127,6 +127,8 @@ def _document(step: Step, keys: Mapping[str, str], folder: Path) -> dict[str, An
         return {**document, "path": "data"} if "path" in document else document
     job = pipelines.submitted(step, keys[step.id], keys)
     del job["name"]  # a person may submit it again
+    if "key" in job["inputs"]:  # with other data
+        job["inputs"]["key"] = pipelines.NOBODY
     for part in (job, *job.get("jobs", {}).values()):
         for one in part["inputs"].values():
             if isinstance(one, dict) and one["path"] == _SPEC:

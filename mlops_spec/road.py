@@ -48,7 +48,7 @@ def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
         pipeline = _pipeline(recorded, spec, facts, [*first, train])
         yield pipeline
         if remote.is_scheduled(spec):
-            yield remote.schedule(spec, pipeline)
+            yield remote.schedule(spec, pipeline, facts)
         return
     yield train
     yield place(evaluate_step(spec))
@@ -87,7 +87,9 @@ def _pipeline(recorded: dict[str, Any], spec: Spec, facts: Facts, made: Sequence
     steps = {"train": train}
     for step in (evaluate_step(spec), promote):
         steps[step.id] = remote.job(spec, step, data, {})
-    return remote.pipeline(spec, data, steps, key)
+    rival = registry.rival(facts.versions, key)
+    told = f"{rival.version} {rival.digest}" if rival else "none"
+    return remote.pipeline(spec, data, steps, key, told)
 
 
 def _benchmark(recorded: dict[str, Any], spec: Spec) -> Step:

@@ -108,20 +108,24 @@ def _apart(spec: Spec) -> Iterator[tuple[str, str]]:
             what = f"workspace={spec.workspace.kind} needs machines of its own: compute=azureml_cpu"
             yield "compute.kind", what
         return
-    if spec.compute.shape != "pipeline":
-        if spec.compute.schedule:
-            yield "compute.schedule", "single jobs have none: compute.shape=pipeline"
-        return
+    if spec.compute.shape == "pipeline":
+        yield from _of_a_pipeline(spec)
+    elif spec.compute.schedule:
+        yield "compute.schedule", "single jobs have none: compute.shape=pipeline"
+
+
+def _of_a_pipeline(spec: Spec) -> Iterator[tuple[str, str]]:
+    """What one job for all can not do: key and message."""
+    assert isinstance(spec.compute, AzuremlCompute)
+    single = "compute.shape=jobs"
+    if spec.compute.cluster is None:
+        yield "compute.cluster", f"lent machines may not register, as a pipeline does: {single}"
     if spec.lineage.sign_with:
-        yield (
-            "lineage.sign_with",
-            "a job that registers has no key to sign with: compute.shape=jobs",
-        )
-    jobs = "follows single jobs, not a pipeline: compute.shape=jobs"
+        yield "lineage.sign_with", f"a job that registers has no key to sign with: {single}"
     for group, needed in (("benchmark", "predict"), ("target", "steps"), ("frontend", "steps")):
         kind = getattr(spec, group).kind
         if hasattr(kinds.load(group, kind), needed):
-            yield f"{group}.kind", f"{kind} {jobs}"
+            yield f"{group}.kind", f"{kind} follows single jobs, not a pipeline: {single}"
 
 
 def _causes(

@@ -99,6 +99,8 @@ def test_what_is_gone_of_the_workspace_is_made_again_and_nothing_else(project):
     with client.opened(place()) as ml:
         ml.compute.begin_delete("cpu").result()
     assert started(events(project)) == ["compute"]
+    assert started(events(project, "compute.max_nodes=3")) == ["compute"]
+    assert started(events(project)) == ["compute"], "and back"
 
 
 @pytest.mark.usefixtures("first")

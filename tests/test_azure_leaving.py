@@ -41,6 +41,19 @@ def test_a_job_that_nobody_waits_for_is_collected_by_the_next_run(runs: Runs) ->
     assert runs.of_training() == [""]
 
 
+def test_a_job_that_failed_unseen_is_told_before_another_is_submitted(runs: Runs) -> None:
+    once = ("training.fault=once",)
+    assert runs.run(*once, "compute.wait=false")[0] == 0
+    assert emulation.ended(runs.client(), runs.job()).status == "Failed"
+    code, said = runs.run(*once)
+    assert code == 5
+    assert "train: failed: this trainer stops after its first round\n  start it again" in said
+    assert runs.of_training() == [""]
+    runs.train(*once)
+    assert runs.status() == "done"
+    assert runs.of_training() == ["", "-2"]
+
+
 def test_a_job_that_still_runs_is_not_submitted_again(runs: Runs) -> None:
     slow = (*SLOW, "compute.wait=false")
     assert runs.run(*slow)[0] == 0

@@ -106,7 +106,7 @@ def test_another_machine_registers_the_same_model_and_uploads_nothing(azure, oth
     assert other.register(model(1, FIRST)).version == 1
     assert asset(azure, 1).tags == before
     assert other.versions("digits")[0] == known
-    assert [*azure.ml.models.list(name="digits.renewed")] == []
+    assert [*azure.ml.models.list(name="digits--renewed")] == []
 
 
 def test_a_newer_judgement_is_kept_too(azure, place, other):
@@ -119,7 +119,7 @@ def test_a_newer_judgement_is_kept_too(azure, place, other):
     assert lineage.read(Path(found.path, lineage.FILE)).train == "5e" * 32
     assert asset(azure, 1).properties["mlops_spec.train"] == FIRST  # how it began stays
     assert place.register(again) == made
-    assert len([*azure.ml.models.list(name="digits.renewed")]) == 1
+    assert len([*azure.ml.models.list(name="digits--renewed")]) == 1
     assert place.names() == ["digits"]
 
 

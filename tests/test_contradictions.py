@@ -91,6 +91,11 @@ IMPOSSIBLE = {
             (at("target/local", "kind"), "target.kind", "compute.shape=jobs"),
         ],
     ),
+    "a pipeline on machines that are nobody": (
+        {},
+        ["plan", QUICK, "compute=azureml_serverless", *CLOUD[1:], "compute.shape=pipeline"],
+        [(at("compute/azureml_serverless", "cluster"), "compute.cluster", "compute.shape=jobs")],
+    ),
     "a signature of a job that has no key": (
         {},
         ["plan", QUICK, *CLOUD, "compute.shape=pipeline", "lineage.sign_with='${secret:KEY}'"],

@@ -159,3 +159,17 @@ def test_the_digest_of_a_file_is_that_of_its_content(tmp_path):
     content = os.urandom(300_000)
     (tmp_path / "a").write_bytes(content)
     assert files.sha256_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+def test_a_mounted_store_that_knows_no_modes_takes_what_is_no_secret(tmp_path, monkeypatch, number):
+    def refuses(*_, **__):
+        raise OSError(number, "a store of objects")
+
+    monkeypatch.setattr(os, "fsync", refuses)
+    monkeypatch.setattr(Path, "chmod", refuses)
+    files.write_text(tmp_path / "public.json", "1")
+    assert (tmp_path / "public.json").read_text("utf-8") == "1"
+    with pytest.raises(OSError, match="a store of objects"):
+        files.write_text(tmp_path / "secret.json", "1", mode=0o600)
+    assert [path.name for path in tmp_path.iterdir()] == ["public.json"]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlops_spec.steps import Step
 
 _SAY_SECONDS = 5.0  # between two lines about an upload
+_TOLD = "failed.json"
 
 
 def create(step: Step, context: Context) -> Outcome:
@@ -76,6 +77,8 @@ def _perform(step: Step, context: Context, outputs: Mapping[str, Path]) -> None:
     place = Place.parse(step.payload["workspace"])
     with client.opened(place, context.emit) as ml:
         found = jobs.last(ml, azureml.name_of(step, context.key), context.emit)
+        if found.status == "" and found.before and found.before not in _told(context):
+            _follow(ml, place, found.before, context)  # it failed when nobody was looking
         if found.status == "":
             document = _document(step, context, found.name)
             with _progress(context):
@@ -123,12 +126,25 @@ def _follow(ml: Any, place: Place, name: str, context: Context) -> None:
                 said.hear, lambda status: context.emit(f"job {name}: {status}")
             )
         except KeyboardInterrupt as error:
-            raise KeyboardInterrupt(_leave(ml, name)) from error
+            raise KeyboardInterrupt(_leave(ml, name, context)) from error
     if why:
+        _tell(context, name)
         raise said.failure(f"job {name} failed: {why}")
 
 
-def _leave(ml: Any, name: str) -> str:
+def _told(context: Context) -> list[str]:
+    """The attempts of which it was said here that they failed."""
+    try:
+        return [str(name) for name in files.read_json(context.folder / _TOLD)["jobs"]]
+    except FileNotFoundError:
+        return []
+
+
+def _tell(context: Context, name: str) -> None:
+    files.write_json(context.folder / _TOLD, {"jobs": [*_told(context), name]})
+
+
+def _leave(ml: Any, name: str, context: Context) -> str:
     """Asks whether a job is to be cancelled, where there is somebody to ask; what becomes of it."""
     answer = ""
     if sys.stdin is not None and sys.stdin.isatty():
@@ -136,6 +152,7 @@ def _leave(ml: Any, name: str) -> str:
             answer = input(f"\ncancel job {name}? It goes on otherwise. [y/N] ")
     if answer.strip().lower() in ("y", "yes"):
         ml.jobs.begin_cancel(name)
+        _tell(context, name)
         return f"job {name} is cancelled"
     more = f"to cancel it: az ml job cancel --name {name}"
     return f"job {name} goes on; the same command finds it again\n{more}"

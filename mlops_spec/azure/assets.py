@@ -28,7 +28,7 @@ RIVAL = f"{OURS}baseline_digest"  # tag: what the champion was that a version wa
 LINEAGE = f"{OURS}lineage"  # tag: sha256 of the lineage of the bundle that is kept
 CONTENT = f"{OURS}content"  # tag: name:version of the asset that keeps it; empty: this one
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}")  # what models of ours can be called
-_RENEWED = ".renewed"  # what those assets' names end with; no model is called so
+_RENEWED = "--renewed"  # what those assets' names end with, of what Azure ML allows in names
 _DIGEST = re.compile(r"[0-9a-f]{64}")  # part of a path: nothing else may stand there
 _NOTE = re.compile(rf"{re.escape(MOVE)}([0-9]{{6}})")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -26,18 +27,22 @@ _RETRIES, _RETRIES_HERE = 8, 3  # two minutes; what is on this machine answers o
 _LAST_LOOKS = 10  # for the end of a log that can not be read
 _LEAVING = "CancelRequested"
 _ANSWER_SECONDS = 60.0
-_LOGS = ("user_logs/std_log.txt", "user_logs/std_log_process_0.txt")  # of one, of several processes
+_LOG = re.compile(r"user_logs/std_log(_process_0+)?\.txt")  # of one process, the first of several
 
 
 @dataclass(frozen=True)
 class Found:
     """A job as the workspace tells it.
 
-    `status` is Azure ML's; empty of one that is not there.
+    Attributes:
+        name: Of the job.
+        status: Azure ML's; empty of one that is not there.
+        before: The attempt before it, which failed or was cancelled; empty of a first one.
     """
 
     name: str
     status: str = ""
+    before: str = ""
 
 
 def last(ml: Any, base: str, say: Callable[[str], None]) -> Found:
@@ -46,7 +51,7 @@ def last(ml: Any, base: str, say: Callable[[str], None]) -> Found:
     One that failed or was cancelled is not the last: the name after it is free, and told. One that
     is being cancelled is waited for, since it still writes where the next one goes on.
     """
-    number = 1
+    number, before = 1, ""
     while True:
         name = base if number == 1 else f"{base}-{number}"
         status = _status(ml, name)
@@ -56,8 +61,8 @@ def last(ml: Any, base: str, say: Callable[[str], None]) -> Found:
             time.sleep(_FIRST)
             status = _status(ml, name)
         if status == COMPLETED or status not in FINAL:
-            return Found(name, status)
-        number += 1
+            return Found(name, status, before)
+        number, before = number + 1, name
 
 
 def _status(ml: Any, name: str) -> str:
@@ -198,9 +203,8 @@ class Follower:
     ) -> bool:
         """Hears what was added to the log of a run; whether all of it could be read."""
         whole, ended = True, details["status"] in FINAL
-        for path in _LOGS:
-            address = (details.get("logFiles") or {}).get(path)
-            if not address:
+        for path, address in (details.get("logFiles") or {}).items():
+            if not _LOG.fullmatch(path):
                 continue
             log = self._logs.setdefault(f"{run}/{path}", _Log())
             if not _read(session, address, log, hear):

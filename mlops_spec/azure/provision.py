@@ -16,6 +16,8 @@ _LOOK_SECONDS = 2.0
 _PATIENCE_SECONDS = 1800.0  # while a cluster is made that somebody else has asked for
 _UNDER_WAY = ("creating", "updating", "deleting", "resizing")
 
+_CHANGEABLE = ("min_instances", "max_instances", "idle_time_before_scale_down")  # of a cluster
+
 
 def ensure(
     ml: Any, path: Path, document: Mapping[str, Any], say: Callable[[str], None] = lambda _: None
@@ -88,8 +90,7 @@ def _compute(ml: Any, path: Path, document: Mapping[str, Any], say: Callable[[st
         raise StateError(
             f"{message}, {document['tier']}", "set compute.cluster=ANOTHER_NAME, or delete it"
         )
-    names = ("min_instances", "max_instances", "idle_time_before_scale_down")
-    if all(getattr(found, name) == getattr(wanted, name) for name in names):
+    if all(getattr(found, name) == getattr(wanted, name) for name in _CHANGEABLE):
         return f"cluster {wanted.name} is there"
     ml.compute.begin_create_or_update(wanted).result()
     return f"cluster {wanted.name} changed"
@@ -113,16 +114,18 @@ def schedule(ml: Any, document: Mapping[str, Any], job: Path) -> None:
 
 
 def exists(ml: Any, document: Mapping[str, Any]) -> bool:
-    """Whether an asset of a CLI v2 document is in the workspace."""
+    """Whether an asset of a CLI v2 document is in the workspace, a cluster as it is described."""
     from azure.core.exceptions import ResourceNotFoundError
 
     schema = _schema(document)
     try:
         if schema == "amlCompute":
-            ml.compute.get(document["name"])
-        else:
-            operations = {"data": ml.data, "environment": ml.environments}[schema]
-            operations.get(document["name"], document["version"])
+            found = ml.compute.get(document["name"])
+            return all(getattr(found, name) == document[name] for name in _CHANGEABLE)
+        if schema == "schedule":
+            return bool(ml.schedules.get(document["name"]))
+        operations = {"data": ml.data, "environment": ml.environments}[schema]
+        operations.get(document["name"], document["version"])
     except ResourceNotFoundError:
         return False
     return True

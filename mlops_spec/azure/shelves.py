@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files, registry
-from mlops_spec.azure import client, provision
+from mlops_spec.azure import client, emulation, provision
 from mlops_spec.errors import StateError
 from mlops_spec.registry import Version
 
@@ -23,6 +24,8 @@ def ask(place: Place, models: Path, model: str) -> list[Version]:
     """The versions of a model that were registered by this program, asked now."""
     from mlops_spec.azure.registry import AzuremlRegistry
 
+    if place.emulator:
+        emulation.variables(place, _say)
     found = registry.of_ours(AzuremlRegistry(place, models).look(model), model)
     files.write_json(_file(place, model), {"versions": [asdict(version) for version in found]})
     return found
@@ -39,8 +42,13 @@ def told(place: Place, model: str) -> list[Version]:
 
 def has(place: Place, document: Mapping[str, Any]) -> bool:
     """Whether an asset of a CLI v2 document is in the workspace."""
-    with client.opened(place) as ml:
+    with client.opened(place, _say) as ml:
         return provision.exists(ml, document)
+
+
+def _say(text: str) -> None:
+    """Tells that an emulator is started, which may take a while; no plan or answer is on stderr."""
+    sys.stderr.write(f"{text}\n")
 
 
 def _file(place: Place, model: str) -> Path:

@@ -9,9 +9,9 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import files, tracking
+from mlops_spec import files, names, tracking
 from mlops_spec.render import environments
-from mlops_spec.spec import AzuremlCompute
+from mlops_spec.spec import AzuremlCompute, CloudWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,22 @@ def cluster(spec: Spec) -> dict[str, Any]:
         "min_instances": compute.min_nodes,
         "max_instances": compute.max_nodes,
         "idle_time_before_scale_down": compute.idle_seconds,
+        "ssh_public_access_enabled": False,  # Azure opens the port where nothing is said
+        "identity": {
+            "type": "user_assigned",
+            "user_assigned_identities": [{"resource_id": _identity(spec)}],
+        },
     }
+
+
+def _identity(spec: Spec) -> str:
+    """Who jobs are: the identity that Terraform makes for the nodes of the cluster."""
+    workspace = spec.workspace
+    assert isinstance(workspace, CloudWorkspace)
+    named = names.of(spec.name, workspace)
+    group = f"/subscriptions/{workspace.subscription_id}/resourceGroups/{named.resource_group}"
+    provider = "Microsoft.ManagedIdentity/userAssignedIdentities"
+    return f"{group}/providers/{provider}/{named.workspace}-jobs"
 
 
 def data(

@@ -50,10 +50,10 @@ def document(spec: Spec, name: str) -> dict[str, Any]:
     """An environment as a CLI v2 document, its version by its content."""
     assert isinstance(spec.compute, AzuremlCompute)
     content: dict[str, Any] = {"image": spec.compute.image, "conda_file": _conda(spec, name)}
-    version = files.sha256_of(content)[:VERSION]
+    made = context(spec, name) or content
     if name == "score":
         content = {"build": {"path": folder(name)}}
-    called = {"name": f"mlops_spec-{name}", "version": version}
+    called = {"name": f"mlops_spec-{name}", "version": files.sha256_of(made)[:VERSION]}
     return {"$schema": f"{SCHEMAS}/environment.schema.json", **called, **content}
 
 
@@ -86,7 +86,8 @@ def _conda(spec: Spec, name: str) -> dict[str, Any]:
 
 def _is_wanted(requirement: Requirement, extras: Sequence[str]) -> bool:
     marker = requirement.marker
-    return marker is None or any(marker.evaluate({"extra": extra}) for extra in ["", *extras])
+    there = {"sys_platform": "linux"}  # whatever machine this is rendered on
+    return marker is None or any(marker.evaluate({"extra": e, **there}) for e in ["", *extras])
 
 
 def _is_of(name: str, requirement: str) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec
     from mlops_spec.steps import Step
 
+NOBODY = "none"  # an input of Azure ML's can not be empty
 PARTS = ("train", "evaluate", "promote")
 
 
@@ -68,7 +69,11 @@ def terms(spec: Spec, parts: Mapping[str, Step]) -> dict[str, Any]:
     return {
         "display_name": f"{spec.name}-pipeline",
         "experiment_name": spec.name,
-        "settings": {"default_compute": cluster.pop(), "continue_on_step_failure": False},
+        "settings": {
+            "default_compute": cluster.pop(),
+            "continue_on_step_failure": False,
+            "force_rerun": True,  # or Azure ML takes an old verdict: the champion is no input
+        },
         "jobs": of_parts,
     }
 
