@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # of Azure's SDK, about itself
 ]
 PIPELINE = "compute.shape=pipeline"
-EPOCHS = 40
+EPOCHS = 120
 SMALL = (
     *("training=transfer", "training.batch_size=4", f"training.epochs={EPOCHS}"),
     *("model=small_cnn", "model.resize=8", "model.input_size=8", "model.channels=1"),
@@ -33,7 +33,7 @@ def runs(azure, request, tmp_path):
 
 def test_a_training_whose_node_is_taken_away_goes_on_from_its_checkpoint(runs: Runs) -> None:
     job = f"{runs.name}-train"
-    said = runs.train(*SMALL, faults=[{"kind": "preempt", "on": job, "seconds": 15}])
+    said = runs.train(*SMALL, faults=[{"kind": "preempt", "on": job, "seconds": 12}])
     assert runs.status() == "done"
     assert runs.of_training() == [""]
     before, after = said.split("The node was taken away", 1)

@@ -22,8 +22,12 @@ from toyproject import Project, copy
 from mlops_spec import files
 
 pytestmark = pytest.mark.slow
-# By the system, for a router that has stopped listening; not by one that took a request
-NOT_TAKEN_IN = {ConnectionRefusedError, ConnectionResetError, BrokenPipeError}
+# By the system, for a router that has stopped listening, or closed a connection that it had not
+# read from; not by one that took a request
+NOT_TAKEN_IN = {
+    *(ConnectionRefusedError, ConnectionResetError, BrokenPipeError),
+    http.client.RemoteDisconnected,
+}
 
 
 def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict]:
