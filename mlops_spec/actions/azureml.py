@@ -17,7 +17,7 @@ from mlops_spec.actions import Context, Outcome, local
 from mlops_spec.actions._said import Said
 from mlops_spec.azure import client, jobs, provision
 from mlops_spec.azure.place import Place
-from mlops_spec.errors import ElsewhereError
+from mlops_spec.errors import ElsewhereError, StateError
 from mlops_spec.render import azureml
 from mlops_spec.render import pipeline as pipelines
 
@@ -117,6 +117,7 @@ def _follow(ml: Any, place: Place, name: str, context: Context) -> None:
 
     Raises:
         StepError: It failed or was cancelled.
+        StateError: Nobody tells of it any more.
         KeyboardInterrupt: Somebody does not want to wait; says what becomes of the job.
     """
     with (context.folder / "log.txt").open("w", encoding="utf-8") as log:
@@ -127,6 +128,10 @@ def _follow(ml: Any, place: Place, name: str, context: Context) -> None:
             )
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(_leave(ml, name, context)) from error
+        except StateError:
+            if place.emulator:  # it has ended, and the job with it: that is said by this
+                _tell(context, name)
+            raise
     if why:
         _tell(context, name)
         raise said.failure(f"job {name} failed: {why}")
