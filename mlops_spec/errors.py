@@ -4,7 +4,6 @@
     ├── SpecError         2  the spec is wrong: all its problems at once
     ├── StateError        1  the disk, a lock or recorded state is in the way
     ├── StepError         5  a step could not do its work
-    ├── ElsewhereError    0  no failure: a step goes on somewhere else, and nobody waits for it
     └── DifferentError    4  what is to be compared can not be, since it is about something else
 
 A gate that says no is a result, not an error: exit code 3 without an exception.
@@ -116,12 +115,6 @@ class StepError(MlopsError):
     """A step could not do its work."""
 
     exit_code = ExitCode.STEP_FAILED
-
-
-class ElsewhereError(MlopsError):
-    """No failure: a step goes on somewhere else, and nobody waits for it here."""
-
-    exit_code = ExitCode.DONE
 
 
 class DifferentError(MlopsError):

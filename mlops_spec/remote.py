@@ -16,6 +16,7 @@ from mlops_spec.azure.place import Place
 from mlops_spec.render import azureml, environments
 from mlops_spec.render import pipeline as pipelines
 from mlops_spec.spec import AzuremlCompute
+from mlops_spec.step_spec import NOBODY
 from mlops_spec.steps import Step, code_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec
 
 _DATA = "data_asset"
-_LOST = "it is not in the workspace any more, or not as it was made"
 _RIVAL = "rival"  # the input that is the champion
 
 
@@ -73,15 +73,13 @@ def _collected(data: Step) -> Step:
 
 def _asset(spec: Spec, facts: Facts, step_id: str, document: dict[str, Any]) -> Step:
     payload = {"workspace": Place.of(spec).uri, "document": document}
-    drift = _LOST if _is_lost(document, facts) else ""
-    return Step(step_id, "azureml.create", payload, drift=drift)
+    return Step(step_id, "azureml.create", payload, drift=_lost(document, facts))
 
 
-def _is_lost(document: dict[str, Any], facts: Facts) -> bool:
-    try:
-        return facts.lost[json.dumps(document)]
-    except KeyError:  # nobody asked
-        return False
+def _lost(document: dict[str, Any], facts: Facts) -> str:
+    """Why a made thing has to be made again; empty also where nobody asked the workspace."""
+    gone = "it is not in the workspace any more, or not as it was made"
+    return gone if facts.lost.get(json.dumps(document), False) else ""
 
 
 def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
@@ -129,7 +127,7 @@ def schedule(spec: Spec, pipeline: Step, facts: Facts) -> Step:
     """
     assert isinstance(spec.compute, AzuremlCompute)
     job = pipeline.payload["job"]
-    again = {**job, "inputs": {**job["inputs"], "key": pipelines.NOBODY}}
+    again = {**job, "inputs": {**job["inputs"], "key": NOBODY}}
     clock = pipelines.schedule(spec.name, spec.compute.schedule or "")
     payload = {**pipeline.payload, "job": again, "schedule": clock, "terms": pipeline.terms["job"]}
     return replace(
@@ -139,7 +137,7 @@ def schedule(spec: Spec, pipeline: Step, facts: Facts) -> Step:
         payload={name: value for name, value in payload.items() if name != "rival"},
         beside=(*pipeline.beside, pipeline.id),
         anyway=True,
-        drift=_LOST if _is_lost(clock, facts) else "",
+        drift=_lost(clock, facts),
         terms={**pipeline.terms, "costs": []},
     )
 
@@ -170,8 +168,8 @@ def pipeline(spec: Spec, data: Step, parts: Mapping[str, Step], train: str, riva
         "data": {"type": "uri_folder", "path": f"azureml:{asset['name']}:{asset['version']}"},
         "model": spec.registered_model,
         "key": train,
-        "build": pipelines.NOBODY,
-        "build_address": pipelines.NOBODY,
+        "build": NOBODY,
+        "build_address": NOBODY,
     }
     return Step(
         "pipeline",

@@ -21,6 +21,7 @@ from mlops_spec.render import environments, terraform
 from mlops_spec.render import pipeline as pipelines
 from mlops_spec.run import read_facts
 from mlops_spec.spec import AzuremlCompute
+from mlops_spec.step_spec import NOBODY
 from mlops_spec.view import echo
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _document(step: Step, keys: Mapping[str, str], folder: Path) -> dict[str, An
     job = pipelines.submitted(step, keys[step.id], keys)
     del job["name"]  # a person may submit it again
     if "key" in job["inputs"]:  # with other data
-        job["inputs"]["key"] = pipelines.NOBODY
+        job["inputs"]["key"] = NOBODY
     for part in (job, *job.get("jobs", {}).values()):
         for one in part["inputs"].values():
             if isinstance(one, dict) and one["path"] == _SPEC:

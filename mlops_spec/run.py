@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from mlops_spec import actions, facts, files, secrets, signing, store
 from mlops_spec.errors import (
-    ElsewhereError,
     ExitCode,
     MlopsError,
     Problem,
@@ -213,12 +212,12 @@ def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: Log
             if meanwhile:
                 return _reuse(meanwhile, experiment)
             outcome = _act(planned, emit)
+            if outcome.elsewhere:
+                return Result(step.id, planned.key, "submitted", outcome.text)
             seconds = round(time.perf_counter() - start, 3)
             store.finish(_record(planned, outcome, seconds), experiment)
     except BrokenPipeError:  # nobody listens to us any more
         raise
-    except ElsewhereError as error:
-        return Result(step.id, planned.key, "submitted", str(error))
     except Exception as error:  # noqa: BLE001 - whatever happens to a step is its result
         seconds = round(time.perf_counter() - start, 3)
         if not isinstance(error, MlopsError) and log:

@@ -7,6 +7,7 @@ No field has a default here: every value is written in YAML, once.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny
@@ -172,6 +173,15 @@ class LocalCompute(Section):
 
 
 _CRON = r"^[0-9*,/-]+( [0-9A-Za-z*,/-]+){4}$"
+
+
+def _cron(value: str) -> str:
+    if not re.fullmatch(_CRON, value):
+        raise ValueError("should be five fields of cron, such as '0 6 * * 1'")
+    return value
+
+
+Cron = Annotated[str, AfterValidator(_cron), Field(json_schema_extra={"pattern": _CRON})]
 _CLUSTER = r"^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$"
 
 
@@ -194,7 +204,7 @@ class AzuremlCompute(Section):
     image: str
     shape: Literal["jobs", "pipeline"]  # a job for each step, or one for all
     wait: bool  # false: submit and leave; the same command again collects
-    schedule: Annotated[str, Field(pattern=_CRON)] | None  # cron, UTC; when the pipeline starts
+    schedule: Cron | None  # when the pipeline starts, UTC
 
 
 ComputeSpec = Annotated[LocalCompute | AzuremlCompute, Field(discriminator="kind")]

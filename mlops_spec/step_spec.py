@@ -10,6 +10,8 @@ from pydantic import SerializeAsAny  # noqa: TC002 - it is read when the model i
 from mlops_spec import files, kinds
 from mlops_spec.spec import GateSpec, ModelSpec, OpenSection, Section
 
+NOBODY = "none"  # stands for what is not given: an input of a job can not be empty
+
 
 class StepEvaluation(Section):
     """The part of `evaluation` that one step reads."""

@@ -139,6 +139,8 @@ def _causes(
             continue  # of course `???` is no number
         if "${" in value and "${secret:" not in value:
             continue  # it refers to what can not be resolved, which is reported
+        if any(problem.key.startswith(f"{key}.") for key in keys):
+            continue  # the section itself is not what was meant
         if required and "experiment" in keys:
             continue  # the experiment, were it found, would have set it
         yield problem

@@ -2,7 +2,7 @@
 
 A pipeline that is started again, by a trigger or a clock, meets another champion each time: who it
 is, is asked in the workspace, and its bundle judged on the same test split. Whatever comes of it is
-a result: `verdict.json` says it, and no run fails because a model was not better.
+a result: `promotion.json` says it, and no run fails because a model was not better.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import bundle, files, registries, registry
+from mlops_spec.step_spec import NOBODY
 from trainers import _verbs
 from trainers._verbs import Summary
 
 if TYPE_CHECKING:
     from mlops_spec.registry import Version
     from mlops_spec.step_spec import StepSpec
-
-NOBODY = "none"  # an input of a job can not be empty
 
 
 def promote(spec: StepSpec, args: argparse.Namespace) -> Summary:

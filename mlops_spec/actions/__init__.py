@@ -41,12 +41,16 @@ class Context:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a step: a sentence, metrics, whether it refused, keys that it did not read."""
+    """What came of a step: a sentence, metrics, whether it refused, keys that it did not read.
+
+    `elsewhere` of one that is not over: it goes on without us, and another run collects it.
+    """
 
     text: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     refused: bool = False
     unread: tuple[str, ...] = ()
+    elsewhere: bool = False
 
 
 Action = Callable[["Step", Context], Outcome]

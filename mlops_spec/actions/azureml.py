@@ -17,7 +17,7 @@ from mlops_spec.actions import Context, Outcome, local
 from mlops_spec.actions._said import Said
 from mlops_spec.azure import client, jobs, provision
 from mlops_spec.azure.place import Place
-from mlops_spec.errors import ElsewhereError, StateError
+from mlops_spec.errors import StateError
 from mlops_spec.render import azureml
 from mlops_spec.render import pipeline as pipelines
 
@@ -49,17 +49,15 @@ def job(step: Step, context: Context) -> Outcome:
 
     Raises:
         StepError: The job failed; carries what it said last.
-        ElsewhereError: It runs, and nobody is to wait for it.
     """
-    _perform(step, context, {"out": context.folder / "out"})
-    return local.summary(context.folder / "out")
+    out = context.folder / "out"
+    return _performed(step, context, {"out": out}) or local.summary(out)
 
 
 def pipeline(step: Step, context: Context) -> Outcome:
     """The same with one job for several steps, whose outputs come back side by side."""
     outputs = {part: context.folder / "out" / part for part in step.payload["specs"]}
-    _perform(step, context, outputs)
-    return local.summary(outputs["promote"])
+    return _performed(step, context, outputs) or local.summary(outputs["promote"])
 
 
 def schedule(step: Step, context: Context) -> Outcome:
@@ -73,7 +71,8 @@ def schedule(step: Step, context: Context) -> Outcome:
     return Outcome(text)
 
 
-def _perform(step: Step, context: Context, outputs: Mapping[str, Path]) -> None:
+def _performed(step: Step, context: Context, outputs: Mapping[str, Path]) -> Outcome | None:
+    """Brings the outputs of a job that is done; of one that nobody waits for, says where it is."""
     place = Place.parse(step.payload["workspace"])
     with client.opened(place, context.emit) as ml:
         found = jobs.last(ml, azureml.name_of(step, context.key), context.emit)
@@ -87,13 +86,13 @@ def _perform(step: Step, context: Context, outputs: Mapping[str, Path]) -> None:
         elif found.status != jobs.COMPLETED:
             context.emit(f"job {found.name} was submitted before: {found.status}")
         if not step.terms["wait"] and found.status != jobs.COMPLETED:
-            raise ElsewhereError(
-                f"job {found.name} runs in {place}", "the same command collects what came of it"
-            )
+            text = f"job {found.name} runs in {place}; the same command collects what came of it"
+            return Outcome(text, elsewhere=True)
         _follow(ml, place, found.name, context)
         with _progress(context):
             for name, folder in outputs.items():
                 jobs.fetch(ml, found.name, name, folder)
+    return None
 
 
 def _document(step: Step, context: Context, name: str) -> Path:

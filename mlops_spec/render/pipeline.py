@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec
     from mlops_spec.steps import Step
 
-NOBODY = "none"  # an input of Azure ML's can not be empty
 PARTS = ("train", "evaluate", "promote")
 
 
