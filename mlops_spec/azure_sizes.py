@@ -17,7 +17,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlops_spec.spec import AzuremlCompute
+    from mlops_spec.where import AzuremlCompute
 
 _LIST = Path(__file__).with_suffix(".yaml")
 

@@ -16,9 +16,10 @@ from mlops_spec import conf_files, kinds, requirements, signing, store
 from mlops_spec.compose import Composer
 from mlops_spec.errors import ExitCode, MlopsError
 from mlops_spec.origins import display
-from mlops_spec.spec import CloudWorkspace, leaves
+from mlops_spec.spec import leaves
 from mlops_spec.validate import parse
 from mlops_spec.view import echo
+from mlops_spec.where import CloudWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

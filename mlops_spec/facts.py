@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mlops_spec import files, kinds, machine, registry, sources
 from mlops_spec.azure import shelves
 from mlops_spec.azure.place import Place
-from mlops_spec.spec import LocalWorkspace
 from mlops_spec.weights import find as find_weights
+from mlops_spec.where import LocalWorkspace
 
 if TYPE_CHECKING:
     from mlops_spec.pretrained import Pretrained

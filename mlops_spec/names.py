@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlops_spec import files
 
 if TYPE_CHECKING:
-    from mlops_spec.spec import CloudWorkspace
+    from mlops_spec.where import CloudWorkspace
 
 _STEM = 14  # characters of prefix and experiment; leaves room for the hash in the shortest name
 

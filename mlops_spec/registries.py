@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlops_spec.azure.place import Place
 from mlops_spec.azure.registry import AzuremlRegistry
 from mlops_spec.registering import LocalRegistry
-from mlops_spec.spec import LocalWorkspace
+from mlops_spec.where import LocalWorkspace
 
 if TYPE_CHECKING:
     from mlops_spec.registry import Registry

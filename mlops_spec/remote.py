@@ -15,9 +15,9 @@ from mlops_spec import azure_sizes
 from mlops_spec.azure.place import Place
 from mlops_spec.render import azureml, environments
 from mlops_spec.render import pipeline as pipelines
-from mlops_spec.spec import AzuremlCompute
 from mlops_spec.step_spec import NOBODY
 from mlops_spec.steps import Step, code_of
+from mlops_spec.where import AzuremlCompute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -20,9 +20,9 @@ from mlops_spec.origins import display
 from mlops_spec.render import environments, terraform
 from mlops_spec.render import pipeline as pipelines
 from mlops_spec.run import read_facts
-from mlops_spec.spec import AzuremlCompute
 from mlops_spec.step_spec import NOBODY
 from mlops_spec.view import echo
+from mlops_spec.where import AzuremlCompute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,8 +10,8 @@ from mlops_spec import kinds, registry, remote, signing, tracking
 from mlops_spec.azure.place import Place
 from mlops_spec.errors import StateError
 from mlops_spec.facts import MODELS
-from mlops_spec.spec import AzuremlCompute, LocalCompute, LocalWorkspace
 from mlops_spec.steps import Step, keys_of, local
+from mlops_spec.where import AzuremlCompute, LocalCompute, LocalWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

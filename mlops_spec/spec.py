@@ -7,62 +7,27 @@ No field has a default here: every value is written in YAML, once.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, Field, SerializeAsAny
 
 from mlops_spec import secrets, signing
+from mlops_spec.section import (
+    Float,
+    Fraction,
+    Int,
+    NotNegative,
+    OpenSection,
+    Section,
+    Share,
+    leaves,
+    note_reads,
+    unread,
+)
+from mlops_spec.where import ComputeSpec, WorkspaceSpec  # noqa: TC001 - of a pydantic model
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-
-class Section(BaseModel):
-    """A part of a spec: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def __getattribute__(self, name: str) -> Any:
-        if _reads is not None:
-            _reads.add((_copied.get(id(self), id(self)), name))
-        return super().__getattribute__(name)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some values changed; reading it counts as reading what it is made from."""
-        made = super().model_copy(update=update, deep=deep)
-        _copied[id(made)] = _copied.get(id(self), id(self))
-        return made
-
-    def __iter__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
-        if _reads is not None:  # dict(section)
-            _reads.update((id(self), name) for name in type(self).model_fields)
-        return super().__iter__()
-
-
-# (section, attribute) asked for since `note_reads`; None while nobody wants to know
-_reads: set[tuple[int, str]] | None = None
-
-
-_copied: dict[int, int] = {}  # section -> the one that it is a copy of
-
-
-def note_reads() -> None:
-    """From here on it is noted which values of a spec anybody asks for."""
-    global _reads  # noqa: PLW0603 - one process performs one step
-    _reads = set()
-
-
-class OpenSection(Section):
-    """A section whose `kind` names the module that understands it, by its own `Spec`."""
-
-    kind: str
-
-
-# Strict: `yes`, which YAML reads as true, is not 1
-Int = Annotated[int, Field(strict=True)]
-Float = Annotated[float, Field(strict=True)]
-Fraction = Annotated[Float, Field(ge=0, lt=1)]
+# What sections are made of is imported from here, by plugins too
+__all__ = ["Float", "Fraction", "Int", "OpenSection", "Section", "leaves", "note_reads", "unread"]
 
 
 class Head(Section):
@@ -86,10 +51,6 @@ class ModelSpec(Section):
     input_size: Annotated[Int, Field(ge=4, le=4096)]
     onnx_tolerance: Annotated[Float, Field(gt=0)]  # largest difference of a logit
     head: Head
-
-
-Share = Annotated[Float, Field(ge=0, le=1)]
-NotNegative = Annotated[Float, Field(ge=0)]
 
 
 class Floors(Section):
@@ -162,90 +123,6 @@ class EvaluationSpec(Section):
     gate: GateSpec
 
 
-class LocalCompute(Section):
-    """Steps run as processes on this machine."""
-
-    kind: Literal["local"]
-    accelerator: Literal["auto", "cpu", "cuda", "mps"]
-    devices: Annotated[Int, Field(ge=1)]
-    nodes: Annotated[Int, Field(ge=1, le=1)]  # this machine
-    environment: dict[str, str]
-
-
-_CRON = r"^[0-9*,/-]+( [0-9A-Za-z*,/-]+){4}$"
-
-
-def _cron(value: str) -> str:
-    if not re.fullmatch(_CRON, value):
-        raise ValueError("should be five fields of cron, such as '0 6 * * 1'")
-    return value
-
-
-Cron = Annotated[str, AfterValidator(_cron), Field(json_schema_extra={"pattern": _CRON})]
-_CLUSTER = r"^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$"
-
-
-class AzuremlCompute(Section):
-    """Training runs as a job of an Azure ML workspace, on a cluster or on machines lent for it."""
-
-    kind: Literal["azureml"]
-    accelerator: Literal["auto", "cpu", "cuda"]
-    devices: Annotated[Int, Field(ge=1)]  # of a node
-    nodes: Annotated[Int, Field(ge=1)]  # that train one model together
-    environment: dict[str, str]
-    cluster: Annotated[str, Field(pattern=_CLUSTER)] | None  # none: serverless
-    vm_size: Annotated[str, Field(pattern=r"^Standard_\w+$")]
-    tier: Literal["dedicated", "low_priority"]
-    min_nodes: Annotated[Int, Field(ge=0)]
-    max_nodes: Annotated[Int, Field(ge=1)]
-    idle_seconds: Annotated[Int, Field(ge=60)]
-    max_minutes: Annotated[Int, Field(ge=1)]  # that a job may take; then Azure ML ends it
-    price_per_hour: NotNegative | None  # USD of one machine; none: as listed
-    image: str
-    shape: Literal["jobs", "pipeline"]  # a job for each step, or one for all
-    wait: bool  # false: submit and leave; the same command again collects
-    schedule: Cron | None  # when the pipeline starts, UTC
-
-
-ComputeSpec = Annotated[LocalCompute | AzuremlCompute, Field(discriminator="kind")]
-
-
-class LocalWorkspace(Section):
-    """Tracking and registry in one sqlite file."""
-
-    kind: Literal["local"]
-    database: str
-
-
-_GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-
-
-class CloudWorkspace(Section):
-    """An Azure ML workspace; its name and those of all around it follow from the spec."""
-
-    subscription_id: Annotated[str, Field(pattern=_GUID)]
-    location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
-    prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,7}$")]
-
-
-class AzureWorkspace(CloudWorkspace):
-    """In Azure."""
-
-    kind: Literal["azure"]
-
-
-class EmulatorWorkspace(CloudWorkspace):
-    """In the emulator on this machine, which is started when need be."""
-
-    kind: Literal["emulator"]
-    state: str  # its folder: all that it remembers
-
-
-WorkspaceSpec = Annotated[
-    LocalWorkspace | AzureWorkspace | EmulatorWorkspace, Field(discriminator="kind")
-]
-
-
 def _public(value: str) -> str:
     if value:
         signing.public_key(value)
@@ -285,28 +162,3 @@ class Spec(Section):
     workspace: WorkspaceSpec
     lineage: LineageSpec
     budget: Budget
-
-
-def unread(whole: Section, prefix: str = "") -> Iterator[str]:
-    """Dotted keys below a section that nobody asked for since `note_reads`.
-
-    Dumping one section reads all of it, whichever way; dumping the whole is how it is recorded.
-    `kind` is read to find who reads the rest.
-    """
-    seen = _reads or set()
-    for name in type(whole).model_fields:
-        value = whole.__dict__[name]
-        if isinstance(value, Section):
-            if not seen & {(id(value), dump) for dump in ("model_dump", "model_dump_json")}:
-                yield from unread(value, f"{prefix}{name}.")
-        elif value is not None and name != "kind" and (id(whole), name) not in seen:
-            yield f"{prefix}{name}"
-
-
-def leaves(values: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every dotted key of a nested mapping that holds no mapping itself, with its value."""
-    if isinstance(values, dict) and values:
-        for key, value in values.items():
-            yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    elif prefix:
-        yield prefix, values

@@ -9,14 +9,8 @@ from pydantic import BaseModel, ValidationError
 from mlops_spec import azure_sizes, conf_files, kinds, secrets
 from mlops_spec.errors import MlopsError, Problem, SpecError, suggest
 from mlops_spec.origins import Origins, Setting, where_is
-from mlops_spec.spec import (
-    ONE_ONLY,
-    SEVERAL_ONLY,
-    AzuremlCompute,
-    OpenSection,
-    Spec,
-    leaves,
-)
+from mlops_spec.spec import ONE_ONLY, SEVERAL_ONLY, OpenSection, Spec, leaves
+from mlops_spec.where import AzuremlCompute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from mlops_spec import registry
 from mlops_spec.errors import StateError
 from mlops_spec.pretrained import REGISTERED, Pretrained, digest
-from mlops_spec.spec import NO_FILE, LocalWorkspace
+from mlops_spec.spec import NO_FILE
+from mlops_spec.where import LocalWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from mlops_spec import names
 from mlops_spec.azure import client
 from mlops_spec.azure import emulation as engine
 from mlops_spec.azure.place import Place
-from mlops_spec.spec import AzureWorkspace
+from mlops_spec.where import AzureWorkspace
 
 TOY = ("name=toy", "data=toy", "training=toy", "target=none")
 LEARNING = "Microsoft.MachineLearningServices/workspaces"

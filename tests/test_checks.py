@@ -8,8 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from test_folder_dataset import findings, spec
 
-import mlops_spec.spec
-from mlops_spec import files, manifest
+from mlops_spec import files, manifest, section
 from mlops_spec.errors import StepError
 from trainers.datasets import _folders, folder
 
@@ -70,11 +69,11 @@ def test_good_photographs_have_no_findings(root):
 
 
 def test_policies_that_nothing_called_for_are_read_all_the_same(root, monkeypatch):
-    monkeypatch.setattr(mlops_spec.spec, "_reads", None)
+    monkeypatch.setattr(section, "_reads", None)
     wish = splits(root, near_distance=3)
-    mlops_spec.spec.note_reads()
+    section.note_reads()
     folder.prepare(wish, root.parent / "out")
-    unread = [*mlops_spec.spec.unread(wish)]
+    unread = [*section.unread(wish)]
     assert unread == ["val_fraction", "test_fraction", "split_seed"]  # nothing is drawn
 
 

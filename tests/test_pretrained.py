@@ -11,8 +11,8 @@ from mlops_spec import bundle, kinds, pretrained, registry
 from mlops_spec.errors import SpecError, StateError, StepError
 from mlops_spec.pretrained import Pretrained
 from mlops_spec.registry import Version
-from mlops_spec.spec import AzureWorkspace, LocalWorkspace
 from mlops_spec.weights import find as find_weights
+from mlops_spec.where import AzureWorkspace, LocalWorkspace
 
 GUID = "00000000-0000-0000-0000-000000000000"
 

@@ -12,8 +12,8 @@ from mlops_spec import kinds, names, remote, rendering, road, snapshot
 from mlops_spec.cli import main
 from mlops_spec.facts import Facts, Lazy
 from mlops_spec.render import terraform
-from mlops_spec.spec import AzureWorkspace
 from mlops_spec.validate import parse
+from mlops_spec.where import AzureWorkspace
 
 # Azure's rules for the names of its services
 RULES = {

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from toyproject import KINDS, Project
 
-from mlops_spec import spec
+from mlops_spec import section
 from mlops_spec.judging import gate, judged
 from mlops_spec.spec import Section
 from mlops_spec.step_spec import StepEvaluation
@@ -28,30 +28,30 @@ class Whole(Section):
 
 @pytest.fixture
 def whole(monkeypatch):
-    monkeypatch.setattr(spec, "_reads", None)
-    monkeypatch.setattr(spec, "_copied", {})  # ids of what other tests made are used again
+    monkeypatch.setattr(section, "_reads", None)
+    monkeypatch.setattr(section, "_copied", {})  # ids of what other tests made are used again
     inner = {"kind": "x", "one": 1, "two": 2}
     made = Whole.model_validate({"left": inner, "right": inner})
-    spec.note_reads()
+    section.note_reads()
     return made
 
 
 def test_what_nobody_asked_for_is_unread(whole):
     assert whole.left.one == 1
-    assert list(spec.unread(whole)) == ["left.two", "right.one", "right.two", "seed"]
+    assert list(section.unread(whole)) == ["left.two", "right.one", "right.two", "seed"]
 
 
 def test_reading_a_copy_is_reading_what_it_was_made_from(whole):
     changed = whole.left.model_copy(update={"one": 5})
     copy = whole.model_copy(update={"left": changed}).model_copy(update={"seed": 7})
     assert (copy.left.one, copy.seed, copy.right.two) == (5, 7, 2)
-    assert list(spec.unread(whole)) == ["left.two", "right.one"]
+    assert list(section.unread(whole)) == ["left.two", "right.one"]
 
 
 def test_a_section_that_is_dumped_is_read_and_the_whole_is_only_recorded(whole):
     assert whole.model_dump()["seed"] == 0
     assert whole.left.model_dump() == {"kind": "x", "one": 1, "two": 2}
-    assert list(spec.unread(whole)) == ["right.one", "right.two", "seed"]
+    assert list(section.unread(whole)) == ["right.one", "right.two", "seed"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_section_that_is_dumped_is_read_and_the_whole_is_only_recorded(whole):
 )
 def test_every_way_to_dump_a_section_reads_it(whole, use, unread):
     assert use(whole)
-    assert list(spec.unread(whole)) == unread
+    assert list(section.unread(whole)) == unread
 
 
 def test_a_key_of_the_command_line_that_nothing_read_is_a_warning(finished: Project) -> None:
@@ -89,10 +89,10 @@ def test_a_threshold_of_the_gate_is_read_before_there_is_a_champion():
     path = Path(__file__).parents[1] / "conf" / "evaluation" / "mcnemar.yaml"
     preset = yaml.safe_load(path.read_text("utf-8"))
     wish = StepEvaluation.model_validate({"gate": preset["gate"]})
-    spec.note_reads()
+    section.note_reads()
     one = judged.Judged({"accuracy": 1.0}, {}, frozenset("ab"), "x", ("1",), (True,))
     gate.judge(one, None, wish.gate)
-    assert [*spec.unread(wish)] == []
+    assert [*section.unread(wish)] == []
 
 
 def test_what_was_read_in_another_run_is_not_judged_again(finished: Project) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mlops_spec.azure import client, emulation, images, machines, questions, refusals, rights
 from mlops_spec.azure.place import Place
 from mlops_spec.errors import StateError
-from mlops_spec.spec import AzuremlCompute
+from mlops_spec.where import AzuremlCompute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlops_spec.spec import CloudWorkspace, Spec
+    from mlops_spec.spec import Spec
+    from mlops_spec.where import CloudWorkspace
 
 
 class Found(NamedTuple):

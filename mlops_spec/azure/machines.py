@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from mlops_spec.spec import AzuremlCompute
+    from mlops_spec.where import AzuremlCompute
 
 _CLUSTER = "AmlCompute"
 _TIERS = {"dedicated": "Dedicated", "low_priority": "LowPriority"}  # as Azure writes them

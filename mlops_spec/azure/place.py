@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Self
 
 from mlops_spec import names
 from mlops_spec.errors import StateError
-from mlops_spec.spec import EmulatorWorkspace
+from mlops_spec.where import EmulatorWorkspace
 
 if TYPE_CHECKING:
-    from mlops_spec.spec import CloudWorkspace, Spec
+    from mlops_spec.spec import Spec
+    from mlops_spec.where import CloudWorkspace
 
 _PATTERN = re.compile(
     r"azureml://subscriptions/([^/]+)/resourcegroups/([^/]+)/workspaces/([^/?]+)(?:\?emulator=(.+))?",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.spec import AzuremlCompute
+from mlops_spec.where import AzuremlCompute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

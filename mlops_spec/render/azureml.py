@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_spec import files, names, tracking
 from mlops_spec.render import environments
-from mlops_spec.spec import AzuremlCompute, CloudWorkspace
+from mlops_spec.where import AzuremlCompute, CloudWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

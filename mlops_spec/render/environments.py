@@ -18,7 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from mlops_spec import files
-from mlops_spec.spec import AzuremlCompute
+from mlops_spec.where import AzuremlCompute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,10 +6,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec import names
-from mlops_spec.spec import AzuremlCompute, CloudWorkspace
+from mlops_spec.where import AzuremlCompute, CloudWorkspace
 
 if TYPE_CHECKING:
-    from mlops_spec.spec import ComputeSpec, Spec
+    from mlops_spec.spec import Spec
+    from mlops_spec.where import ComputeSpec
 
 _PRIORITY = {"dedicated": "Dedicated", "low_priority": "LowPriority"}
 
