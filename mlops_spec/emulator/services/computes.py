@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mlops_spec.emulator.services import provisioned
+from mlops_spec.emulator.services.provisioned import Provisioned
 
 
 def _tell(sent: dict[str, Any], state: str, made: str) -> dict[str, Any]:
@@ -31,4 +31,4 @@ def _complete(wanted: dict[str, Any]) -> dict[str, Any]:
     return {**wanted, "properties": {**own, "vmPriority": own.get("vmPriority") or "Dedicated"}}
 
 
-ROUTES = provisioned.routes("computes", re.compile(r"[A-Za-z][A-Za-z0-9-]{1,31}"), _tell)
+ROUTES = Provisioned("computes", re.compile(r"[A-Za-z][A-Za-z0-9-]{1,31}"), _tell).routes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_spec.emulator import operations, workspaces
@@ -17,65 +18,78 @@ if TYPE_CHECKING:
     from mlops_spec.emulator.world import World
 
 _OPERATION = "x-emulator-operation"
-Told = dict[str, Any]
 
 
-def routes(
-    group: str, name: re.Pattern[str], tell: Callable[[Told, str, str], Told]
-) -> tuple[Route, ...]:
-    """The routes of a kind of resource.
+@dataclass(frozen=True)
+class Provisioned:
+    """A kind of resource.
 
-    Args:
+    Attributes:
         group: What it is called in addresses.
         name: What names look like.
         tell: Makes the answer's own part of what was sent, its state and when it was made.
     """
 
-    def told(world: World, workspace: Workspace, found: str) -> Told:
-        document = world.store.get(f"{workspace.key}/{group}/{found}")
-        if document is None:
-            message = f"{found} of {group} not found in workspace {workspace.name}"
-            raise ServiceError(404, "ResourceNotFound", message)
-        state = operations.state(world, document["operation"])
-        state = "Creating" if state == "InProgress" else state
-        return {
-            "id": f"{workspace.id}/{group}/{found}",
-            "name": found,
-            "type": f"Microsoft.MachineLearningServices/workspaces/{group}",
-            "systemData": document["system"],
-            **tell(document["sent"], state, document["system"]["createdAt"]),
-        }
+    group: str
+    name: re.Pattern[str]
+    tell: Callable[[dict[str, Any], str, str], dict[str, Any]]
 
-    async def put(world: World, call: Call) -> Reply:
-        workspace, found = workspaces.existing(world.store, call), call.found["name"]
-        if not name.fullmatch(found):
-            raise invalid(f"The name is not valid: {found}")
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Where it answers."""
+        one = f"{WORKSPACE}/{self.group}/{{name}}"
+        return (
+            Route("PUT", ARM, one, self.put),
+            Route("GET", ARM, one, self.get),
+            Route("DELETE", ARM, one, self.delete),
+            Route("GET", ARM, f"{WORKSPACE}/{self.group}", self.list_all),
+        )
+
+    async def put(self, world: World, call: Call) -> Reply:
+        """Makes or changes one, which takes a moment."""
+        workspace, name = workspaces.existing(world.store, call), call.found["name"]
+        if not self.name.fullmatch(name):
+            raise invalid(f"The name is not valid: {name}")
         headers = operations.start(world, call, "westeurope")
-        key = f"{workspace.key}/{group}/{found}"
+        key = self._key(workspace, name)
         known = world.store.get(key)
         system = known["system"] if known else workspaces.system_data()
         document = {"system": system, "sent": call.body, "operation": headers[_OPERATION]}
         world.store.put(key, document)
-        return Reply(200 if known else 201, told(world, workspace, found), headers)
+        return Reply(200 if known else 201, self._told(world, workspace, name), headers)
 
-    async def get(world: World, call: Call) -> Reply:
-        return Reply(body=told(world, workspaces.existing(world.store, call), call.found["name"]))
-
-    async def list_all(world: World, call: Call) -> Reply:
+    async def get(self, world: World, call: Call) -> Reply:
+        """One of them."""
         workspace = workspaces.existing(world.store, call)
-        found = [name for name, _ in world.store.under(f"{workspace.key}/{group}/")]
-        return Reply(body=page(call, [told(world, workspace, one) for one in found]))
+        return Reply(body=self._told(world, workspace, call.found["name"]))
 
-    async def delete(world: World, call: Call) -> Reply:
-        workspace, found = workspaces.existing(world.store, call), call.found["name"]
-        told(world, workspace, found)
-        world.store.delete(f"{workspace.key}/{group}/{found}")
+    async def list_all(self, world: World, call: Call) -> Reply:
+        """All of them."""
+        workspace = workspaces.existing(world.store, call)
+        names = [name for name, _ in world.store.under(self._key(workspace, ""))]
+        return Reply(body=page(call, [self._told(world, workspace, name) for name in names]))
+
+    async def delete(self, world: World, call: Call) -> Reply:
+        """Removes one, which takes a moment."""
+        workspace, name = workspaces.existing(world.store, call), call.found["name"]
+        self._told(world, workspace, name)
+        world.store.delete(self._key(workspace, name))
         return Reply(202, None, operations.start(world, call, "westeurope"))
 
-    one = f"{WORKSPACE}/{group}/{{name}}"
-    return (
-        Route("PUT", ARM, one, put),
-        Route("GET", ARM, one, get),
-        Route("DELETE", ARM, one, delete),
-        Route("GET", ARM, f"{WORKSPACE}/{group}", list_all),
-    )
+    def _key(self, workspace: Workspace, name: str) -> str:
+        return f"{workspace.key}/{self.group}/{name}"
+
+    def _told(self, world: World, workspace: Workspace, name: str) -> dict[str, Any]:
+        document = world.store.get(self._key(workspace, name))
+        if document is None:
+            message = f"{name} of {self.group} not found in workspace {workspace.name}"
+            raise ServiceError(404, "ResourceNotFound", message)
+        state = operations.state(world, document["operation"])
+        state = "Creating" if state == "InProgress" else state
+        return {
+            "id": f"{workspace.id}/{self.group}/{name}",
+            "name": name,
+            "type": f"Microsoft.MachineLearningServices/workspaces/{self.group}",
+            "systemData": document["system"],
+            **self.tell(document["sent"], state, document["system"]["createdAt"]),
+        }

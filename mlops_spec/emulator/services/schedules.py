@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mlops_spec.emulator.services import provisioned
+from mlops_spec.emulator.services.provisioned import Provisioned
 
 
 def _tell(sent: dict[str, Any], state: str, _made: str) -> dict[str, Any]:
@@ -13,4 +13,4 @@ def _tell(sent: dict[str, Any], state: str, _made: str) -> dict[str, Any]:
     return {"properties": {**properties, "provisioningState": state}}
 
 
-ROUTES = provisioned.routes("schedules", re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}"), _tell)
+ROUTES = Provisioned("schedules", re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}"), _tell).routes
