@@ -126,3 +126,45 @@ def started(monkeypatch) -> Iterator[list[subprocess.Popen[bytes]]]:
     for process in found:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    """An emulator for the jobs of toy projects."""
+    import azure_runs
+
+    with azure_runs.emulated(tmp_path_factory.mktemp("emulator")) as found:
+        yield found
+
+
+@pytest.fixture
+def runs(toys, request, tmp_path):
+    """A toy project whose jobs run there."""
+    import azure_runs
+
+    return azure_runs.new(toys, request, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def _azure(tmp_path_factory):
+    import cloud
+
+    with cloud.running(tmp_path_factory.mktemp("emulator") / "state") as found:
+        yield found
+
+
+@pytest.fixture
+def azure(_azure):
+    """An emulator; nothing that an earlier test has asked for is left."""
+    _azure.faults()
+    return _azure
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """A workspace's registry."""
+    import registries
+
+    case = registries.Azureml()
+    with case.world(tmp_path_factory.mktemp("emulator")):
+        yield case

@@ -1,7 +1,10 @@
 """Registries for tests: what one suite asks of each implementation, and how the world meddles."""
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,42 @@ from mlops_spec.registry import Candidate
 
 DATABASE, MODELS = Path("state/mlflow.db"), Path("state/models")
 FIRST, SECOND = "1a" * 32, "2b" * 32
+# Promotes one version a number of times, whoever is champion at the time.
+BUSY = """
+import sys
+from pathlib import Path
+from mlops_spec import registries, registry
+from mlops_spec.errors import StateError
+
+address, database, models, version, times = sys.argv[1:]
+place, moved = registries.at(address, Path(database), Path(models)), 0
+while moved < int(times):
+    now = registry.champion(place.versions("digits"))
+    try:
+        place.promote("digits", int(version), f"by {version}", now.version)
+        moved += 1
+    except StateError:  # another one was faster
+        pass
+"""
+
+
+def process(code, *words):
+    """A program of its own that finds what tests find."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def promote_at_once(address, times):
+    """Three versions are promoted again and again, each by a process of its own."""
+    found = [process(BUSY, address, DATABASE, MODELS, number, times) for number in (2, 3, 1)]
+    for one in found:
+        said, _ = one.communicate(timeout=120)
+        assert one.returncode == 0, said
 
 
 def register(model, database=DATABASE):

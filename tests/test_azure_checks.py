@@ -70,19 +70,6 @@ def test_an_emulator_that_does_not_run_is_not_started(project, monkeypatch):
     assert not (project.path / "nowhere").exists()
 
 
-@pytest.fixture(scope="module")
-def _azure(tmp_path_factory):
-    with cloud.running(tmp_path_factory.mktemp("emulator") / "state") as found:
-        yield found
-
-
-@pytest.fixture
-def azure(_azure):
-    """Nothing that an earlier test has asked for is left."""
-    _azure.faults()
-    return _azure
-
-
 @slow
 @quiet
 @pytest.mark.usefixtures("azure")

@@ -21,19 +21,6 @@ pytestmark = [
 AGAIN = "then run the same command again"
 
 
-@pytest.fixture(scope="module")
-def _azure(tmp_path_factory):
-    with cloud.running(tmp_path_factory.mktemp("emulator") / "state") as found:
-        yield found
-
-
-@pytest.fixture
-def azure(_azure):
-    """Nothing that an earlier test has asked for is left."""
-    _azure.faults()
-    return _azure
-
-
 @pytest.fixture
 def prefix(azure):  # noqa: ARG001 - there must be one
     return cloud.fresh()

@@ -11,17 +11,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory):
-    with azure_runs.emulated(tmp_path_factory.mktemp("emulator")) as found:
-        yield found
-
-
-@pytest.fixture
-def runs(azure, request, tmp_path):
-    return azure_runs.new(azure, request, tmp_path)
-
-
 @pytest.mark.parametrize(("kind", "status"), [("throttle", 429), ("error", 503), ("drop", 0)])
 def test_requests_without_an_answer_are_repeated(runs: Runs, kind: str, status: int) -> None:
     whom = {"PUT": f"/jobs/{runs.name}-train-", "GET": f"/runs/{runs.name}-train-"}

@@ -19,17 +19,6 @@ pytestmark = [
 SLOW = ("training.rounds=40", "training.pause=0.2")
 
 
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory):
-    with azure_runs.emulated(tmp_path_factory.mktemp("emulator")) as found:
-        yield found
-
-
-@pytest.fixture
-def runs(azure, request, tmp_path):
-    return azure_runs.new(azure, request, tmp_path)
-
-
 def test_a_job_that_nobody_waits_for_is_collected_by_the_next_run(runs: Runs) -> None:
     code, said = runs.run("compute.wait=false")
     assert code == 0

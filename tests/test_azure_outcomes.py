@@ -3,7 +3,6 @@
 import json
 import re
 
-import azure_runs
 import pytest
 from azure_runs import Runs
 
@@ -18,17 +17,6 @@ SMALL = (
     *("model=small_cnn", "model.resize=8", "model.input_size=8", "model.channels=1"),
     "training.early_stopping.patience=0",
 )
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory):
-    with azure_runs.emulated(tmp_path_factory.mktemp("emulator")) as found:
-        yield found
-
-
-@pytest.fixture
-def runs(azure, request, tmp_path):
-    return azure_runs.new(azure, request, tmp_path)
 
 
 def test_a_training_whose_node_is_taken_away_goes_on_from_its_checkpoint(runs: Runs) -> None:

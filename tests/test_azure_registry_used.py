@@ -10,7 +10,7 @@ from pathlib import Path
 
 import emulation
 import pytest
-from registries import FIRST, SECOND, Azureml, candidate, champion
+from registries import FIRST, SECOND, candidate, champion, process, promote_at_once
 
 from mlops_spec import champions, cli, files, registry
 from mlops_spec.azure.place import Place
@@ -41,42 +41,17 @@ assets.write = stop
 place = AzuremlRegistry(Place.parse(uri), Path(models))
 place.promote("digits", 3, "better", 2) if act == "promote" else place.rollback("digits")
 """
-# Promotes one version, again and again, whoever is champion at the time.
-BUSY = """
-import sys
-from pathlib import Path
-from mlops_spec import registry
-from mlops_spec.azure.place import Place
-from mlops_spec.azure.registry import AzuremlRegistry
-from mlops_spec.errors import StateError
-
-place, moved = AzuremlRegistry(Place.parse(sys.argv[1]), Path(sys.argv[2])), 0
-while moved < 3:
-    now = registry.champion(place.versions("digits"))
-    try:
-        place.promote("digits", int(sys.argv[3]), f"by {sys.argv[3]}", now.version)
-        moved += 1
-    except StateError:  # another one was faster
-        pass
-"""
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory):
-    case = Azureml()
-    with case.world(tmp_path_factory.mktemp("emulator")):
-        yield case
 
 
 @pytest.fixture
-def words(azure, tmp_path, monkeypatch):
+def words(shelf, tmp_path, monkeypatch):
     """A workspace of this test's own, as a command line names it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    for name in json.loads(Path(azure.state, "emulator.json").read_text("utf-8"))["environment"]:
+    for name in json.loads(Path(shelf.state, "emulator.json").read_text("utf-8"))["environment"]:
         monkeypatch.delenv(name)  # whoever opens a workspace finds its emulator
-    named = (f"name={azure.place.name[4:]}", "registered_model=digits")
-    return (*named, "workspace=emulator", f"workspace.state={azure.state}")
+    named = (f"name={shelf.place.name[4:]}", "registered_model=digits")
+    return (*named, "workspace=emulator", f"workspace.state={shelf.state}")
 
 
 @pytest.fixture
@@ -96,14 +71,7 @@ def model(number, train, baseline=0):
 
 
 def start(code, place, *words):
-    command = [sys.executable, "-c", code, place.place.uri, str(MODELS), *map(str, words)]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    return process(code, place.place.uri, MODELS, *words)
 
 
 def holders(place):
@@ -136,10 +104,7 @@ def test_a_move_that_was_killed_leaves_a_history_that_leads_to_the_champion(plac
 
 
 def test_promotions_at_once_follow_each_other(place):
-    processes = [start(BUSY, place, number) for number in (1, 2, 3)]
-    for process in processes:
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, said
+    promote_at_once(place.place.uri, 3)
     moves = place.history("digits")
     assert "outside" not in {move.kind for move in moves}
     assert {move.after for move in moves} == {1, 2, 3}

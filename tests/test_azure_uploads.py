@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import azure_runs
 import emulation
 import pytest
 from toyproject import environment
@@ -20,16 +19,10 @@ pytestmark = [
 NAME = "azureml://datastores/workspaceblobstore/paths"
 
 
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory):
-    with azure_runs.emulated(tmp_path_factory.mktemp("emulator")) as found:
-        yield found
-
-
 @pytest.fixture
-def place(azure):
-    azure.faults()
-    return Place(emulation.SUBSCRIPTION, emulation.GROUP, emulation.NAME, str(azure.state))
+def place(toys):
+    toys.faults()
+    return Place(emulation.SUBSCRIPTION, emulation.GROUP, emulation.NAME, str(toys.state))
 
 
 def many(folder, count):
@@ -101,11 +94,11 @@ def test_what_is_there_already_is_not_sent_again_and_nothing_else_stays(place, t
     assert blobs(place, address) == wanted
 
 
-def test_a_file_that_can_not_be_sent_stops_the_others(azure, place, tmp_path) -> None:
+def test_a_file_that_can_not_be_sent_stops_the_others(toys, place, tmp_path) -> None:
     from mlops_spec.errors import StateError
 
     folder = many(tmp_path / "stop", 400)
-    azure.faults({"kind": "conflict", "on": "PUT *many/stop*/0/0.txt*"})
+    toys.faults({"kind": "conflict", "on": "PUT *many/stop*/0/0.txt*"})
     with pytest.raises(StateError, match="somebody else changes the same"):
         ensured(place, tmp_path / "d.yml", folder, "stop")
     address = f"{NAME}/mlops_spec/data/many/stop/"

@@ -1,13 +1,19 @@
 """Processes that are killed while they write the registry, and several that write at once."""
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from registries import DATABASE, FIRST, MODELS, SECOND, candidate, mlflow_client
+from registries import (
+    DATABASE,
+    FIRST,
+    MODELS,
+    SECOND,
+    candidate,
+    mlflow_client,
+    process,
+    promote_at_once,
+)
 
 from mlops_spec import champions, registry
 from mlops_spec.registering import LocalRegistry
@@ -49,34 +55,10 @@ Path.replace = stop
 again = candidate(Path("again"), SECOND, int(number), 2.0, metrics={"accuracy": 0.5})
 LocalRegistry(Path(database), Path(models)).register(again)
 """
-# Promotes one version, again and again, whoever is champion at the time.
-BUSY = """
-import sys
-from pathlib import Path
-from mlops_spec import registry
-from mlops_spec.errors import StateError
-from mlops_spec.registering import LocalRegistry
-
-place, moved = LocalRegistry(Path(sys.argv[1]), Path(sys.argv[2])), 0
-while moved < 5:
-    now = registry.champion(place.versions("digits"))
-    try:
-        place.promote("digits", int(sys.argv[3]), f"by {sys.argv[3]}", now.version)
-        moved += 1
-    except StateError:  # another one was faster
-        pass
-"""
 
 
 def start(code, *words):
-    command = [sys.executable, "-c", code, str(DATABASE), str(MODELS), *map(str, words)]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    return process(code, DATABASE, MODELS, *words)
 
 
 def alias():
@@ -143,10 +125,7 @@ def test_promotions_at_once_follow_each_other():
     place = LocalRegistry(DATABASE, MODELS)
     place.register(candidate(Path("second"), SECOND, 1, 2.0))
     place.register(candidate(Path("third"), SECOND, 1, 3.0))
-    processes = [start(BUSY, number) for number in (2, 3, 1)]
-    for process in processes:
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, said
+    promote_at_once("", 5)
     tags = mlflow_client().get_registered_model("digits").tags
     notes = [champions.noted(tags[key]) for key in sorted(tags)]
     assert place.history("digits") == notes  # none was lost, and each begins where one ended
