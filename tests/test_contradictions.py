@@ -101,6 +101,11 @@ IMPOSSIBLE = {
         ["plan", QUICK, *CLOUD, "compute.shape=pipeline", "lineage.sign_with='${secret:KEY}'"],
         [(LINE, "lineage.sign_with", "compute.shape=jobs")],
     ),
+    "a workspace that is none, of which nothing else follows": (
+        {},
+        ["plan", QUICK, "workspace=emulater", "compute=azureml_cpu"],
+        [(LINE, "workspace", "did you mean emulator?")],
+    ),
     "a clock for single jobs": (
         {},
         ["plan", QUICK, *CLOUD, "compute.schedule='0 6 * * 1'"],

@@ -145,6 +145,7 @@ def test_one_list_of_requirements_makes_every_environment():
     assert score == wanted | {"azureml-inference-server-http"}
     assert yaml.safe_load(made["environment_score.yml"])["build"] == {"path": "environment_score"}
     assert "conda.yml" in made["Dockerfile"]
+    assert yaml.safe_load(made["pipeline.yml"])["inputs"]["key"] == "none"  # of whatever data
     names = [yaml.safe_load(made[name]) for name in (*CONDA, "environment_score.yml")]
     assert len({(one["name"], one["version"]) for one in names}) == 4
     other = documents(spec("compute.image=another"))
