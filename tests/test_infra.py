@@ -255,6 +255,7 @@ FAULTS = {  # text, what replaces it, the check that sees it, part of what it sa
     "nodes": ("= var.cluster.min_nodes", "= var.cluster.max_nodes", "test", "scales otherwise"),
     "whose": ("jobs[0].id]", "workspace.id]", "test", "cluster has another identity"),
     "role": (VAULT_ROLE, VAULT_ROLE.replace("key_vault", "resource_group"), "test", "beyond"),
+    "register": ("AzureML Data Scientist", "Reader", "test", "not register models"),
     "count": (JOBS, JOBS.replace("? 0", "? 1"), "test", "an identity of jobs"),
     "loose rule": ("^[a-z0-9]{3,24}$", ".", "rules", 'run "names_storage_account"... fail'),
     "tight rule": ("^[a-z0-9]{3,24}$", "^[a-z]{9}$", "rules", 'run "cluster"... fail'),

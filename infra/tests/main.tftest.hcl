@@ -225,10 +225,19 @@ run "each_is_given_what_it_needs" {
     error_message = "Jobs may do something else."
   }
   assert {
+    condition = (
+      azurerm_role_assignment.jobs_register[0].scope == azurerm_machine_learning_workspace.this.id
+      && azurerm_role_assignment.jobs_register[0].role_definition_name == "AzureML Data Scientist"
+      && azurerm_role_assignment.jobs_register[0].principal_id == azurerm_user_assigned_identity.jobs[0].principal_id
+    )
+    error_message = "Jobs may not register models in the workspace."
+  }
+  assert {
     condition = alltrue([
       for r in concat(
         values(azurerm_role_assignment.workspace),
         values(azurerm_role_assignment.jobs),
+        azurerm_role_assignment.jobs_register,
         [azurerm_role_assignment.workspace_itself, azurerm_role_assignment.submitter],
       ) :
       strcontains(r.scope, "/providers/") && !contains(["Owner", "User Access Administrator"], r.role_definition_name)
