@@ -120,6 +120,23 @@ def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
     )
 
 
+def publish(spec: Spec, train: Step, key: str) -> Step:
+    """What keeps the report with the job that trained, whatever it says.
+
+    Args:
+        spec: What is wanted.
+        train: The training as a job.
+        key: Its key.
+    """
+    payload = {
+        "workspace": Place.of(spec).uri,
+        "experiment": spec.name,
+        "job": azureml.name_of(train, key),
+        "pages": ["report.html", "model_card.md"],
+    }
+    return Step("publish", "azureml.publish", payload, needs=("report",), anyway=True)
+
+
 def schedule(spec: Spec, pipeline: Step, facts: Facts) -> Step:
     """What starts a pipeline again and again, whatever came of it the first time.
 

@@ -60,6 +60,8 @@ def _core(spec: Spec, facts: Facts) -> Iterator[Step]:
             one.path: f"azureml:{spec.registered_model}:{one.version}" for one in facts.versions
         }
         yield place(step, models) if step.id == "evaluate_champion" else step
+        if step.id == "report" and not isinstance(spec.compute, LocalCompute):
+            yield remote.publish(spec, train, key)
 
 
 def _pipeline(recorded: dict[str, Any], spec: Spec, facts: Facts, made: Sequence[Step]) -> Step:

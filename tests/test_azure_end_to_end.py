@@ -10,6 +10,7 @@ from toyproject import Project
 
 from mlops_spec import tracking
 from mlops_spec.azure import client
+from mlops_spec.azure.history import History
 from mlops_spec.azure.place import Place
 from mlops_spec.compose import Composer
 from mlops_spec.validate import parse
@@ -21,6 +22,7 @@ WORDS = (
 )
 PAGES = {"data.html", "facts.json", "metrics.json", "model.json", "plan.json", "report.html"}
 STEPS = ["data", "environment", "compute", "data_asset", "train", "evaluate", "gate", "report"]
+LAST = ["publish", "register"]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,13 @@ def place():
     return replace(Place.of(spec), emulator="")
 
 
+def kept(job):
+    """The files that the workspace's pages show with a job."""
+    with client.opened(place()) as ml:
+        found = History.of(ml, place(), job).ask(f"experiments/quickstart/runs/{job}/artifacts")
+    return {one["path"] for one in found["value"]}
+
+
 def asked(project):
     return len(emulation.exchanges(project.path / ".mlops" / "azure"))
 
@@ -64,7 +73,7 @@ def first(project):
 
 
 def test_a_first_run_trains_judges_and_registers_in_the_workspace(project, first):
-    assert started(first) == [*STEPS, "register"]
+    assert started(first) == [*STEPS, *LAST]
     lines = [
         event["text"] for event in first if event["event"] == "line" and event["id"] == "train"
     ]
@@ -92,6 +101,7 @@ def test_curves_and_metrics_are_in_the_workspace(monkeypatch):
     curve = mlflow.get_metric_history(names["quickstart-train"], "val_loss")
     assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6]
     assert mlflow.get_run(names["quickstart-evaluate"]).data.metrics["accuracy"] > 0.9
+    assert {"report.html", "model_card.md"} <= kept(names["quickstart-train"])
 
 
 @pytest.mark.usefixtures("first")
@@ -106,7 +116,8 @@ def test_what_is_gone_of_the_workspace_is_made_again_and_nothing_else(project):
 @pytest.mark.usefixtures("first")
 def test_another_learning_rate_runs_what_follows_from_it(project):
     said = events(project, "training.lr=0.011", code=3)
-    assert started(said) == ["train", "evaluate", "evaluate_champion", "gate", "report"]
+    judging = ["evaluate", "evaluate_champion", "gate", "report", "publish"]
+    assert started(said) == ["train", *judging]
     assert started(events(project, "training.lr=0.011", code=3)) == []
 
 
@@ -123,6 +134,11 @@ def test_one_pipeline_does_the_same_and_its_verdict_is_an_output(project):
     assert started(events(project, *shape, code=3)) == []
     with client.opened(place()) as ml:
         assert {job.status for job in ml.jobs.list()} == {"Completed"}, "a no is no failure"
+        (whole,) = (job.name for job in ml.jobs.list() if job.type == "pipeline")
+        (promote,) = (
+            job.name for job in ml.jobs.list(parent_job_name=whole) if job.display_name == "promote"
+        )
+    assert {"outputs/report.html", "outputs/model_card.md"} <= kept(promote)
 
 
 @pytest.mark.usefixtures("first")

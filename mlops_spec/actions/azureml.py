@@ -16,6 +16,7 @@ from mlops_spec import files, snapshot
 from mlops_spec.actions import Context, Outcome, local
 from mlops_spec.actions._said import Said
 from mlops_spec.azure import client, jobs, provision
+from mlops_spec.azure.history import History
 from mlops_spec.azure.place import Place
 from mlops_spec.errors import StateError
 from mlops_spec.render import azureml
@@ -68,6 +69,20 @@ def schedule(step: Step, context: Context) -> Outcome:
         provision.schedule(ml, document, job)
     text = f"{document['name']}: {document['trigger']['expression']}, UTC"
     files.write_json(context.folder / "out" / "schedule.json", {"text": text})
+    return Outcome(text)
+
+
+def publish(step: Step, context: Context) -> Outcome:
+    """Keeps the report with the job that trained, where the workspace's own pages show it."""
+    place, experiment = Place.parse(step.payload["workspace"]), step.payload["experiment"]
+    pages = [context.inputs["report"] / name for name in step.payload["pages"]]
+    with client.opened(place, context.emit) as ml:
+        found = jobs.last(ml, step.payload["job"], context.emit)
+        text = f"job {found.name} is not in {place} any more"
+        if found.status == jobs.COMPLETED:
+            History.of(ml, place, found.name).keep(experiment, pages)
+            text = f"{', '.join(step.payload['pages'])} with job {found.name}"
+    files.write_json(context.folder / "out" / "published.json", {"text": text})
     return Outcome(text)
 
 

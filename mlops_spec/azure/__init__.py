@@ -4,7 +4,7 @@
     emulation                 the emulator of `workspace=emulator`, started when nobody did
     client, refusals          Azure's SDK, its errors in words a person can act on
     provision, uploads        assets made once: libraries, clusters, images, a clock
-    jobs                      submitted, found again, followed, fetched
+    jobs, history             submitted, found again, followed, fetched
     registry, assets, content models and their bundles
     shelves                   what a plan must know of a workspace, asked now or told before
     checks                    what `check` looks at, by rights, machines, images and questions

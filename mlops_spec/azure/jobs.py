@@ -11,8 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec.azure import client
-from mlops_spec.errors import StateError
+from mlops_spec.azure.history import ANSWER_SECONDS, History
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +22,8 @@ COMPLETED = "Completed"
 _PIPELINE = "azureml.pipelinerun"
 FINAL = (COMPLETED, "Failed", "Canceled")
 _FIRST, _MOST = 0.5, 10.0  # seconds between two looks; a tenth of the time that has passed
-_RETRIES, _RETRIES_HERE = 8, 3  # two minutes; what is on this machine answers or is gone
 _LAST_LOOKS = 10  # for the end of a log that can not be read
 _LEAVING = "CancelRequested"
-_ANSWER_SECONDS = 60.0
 _LOG = re.compile(r"user_logs/std_log(_process_0+)?\.txt")  # of one process, the first of several
 
 
@@ -126,15 +123,13 @@ class Follower:
         Returns:
             Why it failed, empty if it did not; its status is final then.
         """
-        session = self._session()
-        history = self._ask(session, self._discovery())["history"]
-        runs = f"{history}/history/v1.0{self.place.path}/runs"
+        history = History.of(self.ml, self.place, self.name)
         begin, before, looks = time.monotonic(), "", 0
         while True:
-            found = self._ask(session, f"{runs}/{self.name}/details")
-            whole = self._listen(session, self.name, found, hear)
+            found = history.ask(f"runs/{self.name}/details")
+            whole = self._listen(history, self.name, found, hear)
             if str(found.get("runType", "")).lower() == _PIPELINE:
-                whole &= self._listen_to_steps(session, runs, hear)
+                whole &= self._listen_to_steps(history, hear)
             if found["status"] != before:
                 before = found["status"]
                 changed(before)
@@ -145,61 +140,22 @@ class Follower:
                 return "" if before == COMPLETED else _why(found, before)
             time.sleep(min(max((time.monotonic() - begin) / 10, _FIRST), _MOST))
 
-    def _listen_to_steps(self, session: Any, runs: str, hear: Callable[[str], None]) -> bool:
+    def _listen_to_steps(self, history: History, hear: Callable[[str], None]) -> bool:
         """The same of the steps of a pipeline that have something new to say."""
         whole = True
-        for step in self._ask(session, f"{runs}/{self.name}/children")["value"]:
+        for step in history.ask(f"runs/{self.name}/children")["value"]:
             name = step["runId"]
             if name in self._ended:
                 continue
-            details = self._ask(session, f"{runs}/{name}/details")
-            if not self._listen(session, name, details, hear):
+            details = history.ask(f"runs/{name}/details")
+            if not self._listen(history, name, details, hear):
                 whole = False
             elif details["status"] in FINAL:
                 self._ended.add(name)
         return whole
 
-    def _session(self) -> Any:
-        import requests
-        from requests.adapters import HTTPAdapter
-        from urllib3.util import Retry
-
-        session = requests.Session()
-        retries = _RETRIES_HERE if self.place.emulator else _RETRIES
-        patience = Retry(retries, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
-        session.mount("https://", HTTPAdapter(max_retries=patience))
-        return session
-
-    def _discovery(self) -> str:
-        """What tells where the run history is."""
-        return str(self.ml.workspaces.get(self.place.name).discovery_url)
-
-    def _ask(self, session: Any, url: str) -> dict[str, Any]:
-        """A document of Azure's about the job.
-
-        Raises:
-            StateError: It does not answer, or with an error.
-        """
-        import requests
-
-        headers = {"Authorization": f"Bearer {client.token()}"}
-        try:
-            answer = session.get(url, headers=headers, timeout=_ANSWER_SECONDS)
-        except requests.RequestException as error:
-            message = f"Azure does not answer any more: {type(error).__name__}"
-            cure = f"job {self.name} goes on meanwhile; the same command finds it again"
-            if self.place.emulator:
-                message = f"the emulator has ended, and job {self.name} with it"
-                cure = "the same command starts both again"
-            raise StateError(message, cure) from error
-        if answer.status_code != HTTPStatus.OK:
-            message = f"Azure does not tell of job {self.name}: {answer.status_code}"
-            raise StateError(message, "run the same command again")
-        document: dict[str, Any] = answer.json()
-        return document
-
     def _listen(
-        self, session: Any, run: str, details: dict[str, Any], hear: Callable[[str], None]
+        self, history: History, run: str, details: dict[str, Any], hear: Callable[[str], None]
     ) -> bool:
         """Hears what was added to the log of a run; whether all of it could be read."""
         whole, ended = True, details["status"] in FINAL
@@ -207,7 +163,7 @@ class Follower:
             if not _LOG.fullmatch(path):
                 continue
             log = self._logs.setdefault(f"{run}/{path}", _Log())
-            if not _read(session, address, log, hear):
+            if not _read(history.session, address, log, hear):
                 whole = False
             elif ended and log.rest:
                 hear(log.rest.decode("utf-8", "replace"))
@@ -221,7 +177,7 @@ def _read(session: Any, address: str, log: _Log, hear: Callable[[str], None]) ->
 
     asked = {"Range": f"bytes={log.heard}-"}
     try:
-        answer = session.get(address, headers=asked, timeout=_ANSWER_SECONDS)
+        answer = session.get(address, headers=asked, timeout=ANSWER_SECONDS)
     except requests.RequestException:
         return False
     if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing was added
