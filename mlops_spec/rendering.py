@@ -93,7 +93,8 @@ def _requests(spec: Spec) -> Requests:
 
 
 def _is_elsewhere(step: Step) -> bool:
-    return step.action.startswith("azureml.")
+    """Whether it is a document; keeping a report with a job is none."""
+    return step.action.startswith("azureml.") and step.action != "azureml.publish"
 
 
 def documents(spec: Spec, requests: Requests) -> dict[Path, str]:
