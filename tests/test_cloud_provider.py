@@ -9,7 +9,7 @@ import time
 
 import pytest
 from cloud_provider import ALWAYS, LOGIN, Cloud
-from invented_values import TENANT
+from invented_values import TENANT, WHO
 from terraform_site import ended, objections, opened
 from test_infra import copied, provider_schemas, rendered
 
@@ -78,9 +78,21 @@ def test_ids_and_addresses_are_azures(applied):
     assert cloud.of(CLUSTER) == [f"{workspace}/computes/{rendered()['cluster']['name']}"]
     (vault,) = cloud.of("azurerm_key_vault")
     assert cloud.resources[vault]["vault_uri"] == f"https://{names['key_vault']}.vault.azure.net/"
-    assert cloud.resources[vault]["tenant_id"] == TENANT
+
+
+def test_what_azure_decides_is_there_and_nothing_else(applied):
+    cloud = applied.cloud
     granted = {cloud.resources[one]["principal_id"] for one in cloud.of("azurerm_role_assignment")}
-    assert len(granted) == 3  # two identities, and who applies
+    identities = cloud.of("azurerm_user_assigned_identity")
+    assert granted == {
+        WHO["object_id"],
+        *(cloud.resources[one]["principal_id"] for one in identities),
+    }
+    assert {cloud.resources[one]["tenant_id"] for one in identities} == {TENANT}
+    (workspace,) = cloud.of(WORKSPACE)
+    assert cloud.resources[workspace]["identity"][0]["tenant_id"] == TENANT
+    (registry,) = cloud.of("azurerm_container_registry")
+    assert cloud.resources[registry]["network_rule_set"] == []
 
 
 def test_a_variable_changes_in_place_and_another_replaces(applied):
@@ -197,11 +209,11 @@ def test_destroyed_nothing_is_left(applied):
 
 
 def required(block):
-    """The least that a block of a schema takes."""
+    """The least that a block of a schema takes, and what is never to be kept."""
     given = {
         name: sample(attribute)
         for name, attribute in block.get("attributes", {}).items()
-        if attribute.get("required")
+        if attribute.get("required") or attribute.get("write_only")
     }
     for name, inner in block.get("block_types", {}).items():
         if inner.get("min_items"):
