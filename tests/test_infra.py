@@ -152,30 +152,43 @@ CHECKS = {
 }
 
 
-@pytest.fixture(scope="module")
-def environment():
+def provider_schemas():
+    """Source -> part of `terraform providers schema`; skips where Terraform can not be asked."""
     if not shutil.which("terraform"):
         pytest.skip("LOUD: no terraform on the PATH, infra/ is not checked")
     if not SCHEMAS.exists():
         pytest.skip("LOUD: no provider schemas beside the repository, infra/ is not checked")
-    schemas = json.loads(SCHEMAS.read_text("utf-8"))["provider_schemas"]
+    return json.loads(SCHEMAS.read_text("utf-8"))["provider_schemas"]
+
+
+def surroundings(reattach):
+    """Environment of a Terraform that asks these providers and nobody else."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    with serving(schemas) as reattach:
-        yield {
-            **clean,
-            "TF_REATTACH_PROVIDERS": reattach,
-            "TF_CLI_CONFIG_FILE": os.devnull,
-            "TF_IN_AUTOMATION": "1",
-            "CHECKPOINT_DISABLE": "1",
-        }
+    return {
+        **clean,
+        "TF_REATTACH_PROVIDERS": reattach,
+        "TF_CLI_CONFIG_FILE": os.devnull,
+        "TF_IN_AUTOMATION": "1",
+        "CHECKPOINT_DISABLE": "1",
+    }
+
+
+def copied(folder):
+    """A copy of the module, without what Terraform has left there."""
+    ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*")
+    return Path(shutil.copytree(INFRA, folder, ignore=ignored))
+
+
+@pytest.fixture(scope="module")
+def environment():
+    with serving(provider_schemas()) as reattach:
+        yield surroundings(reattach)
 
 
 @pytest.fixture
 def infra(tmp_path, monkeypatch):
     """A copy of the module, which is the current folder."""
-    shutil.copytree(
-        INFRA, tmp_path / "infra", ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*")
-    )
+    copied(tmp_path / "infra")
     monkeypatch.chdir(tmp_path / "infra")
     return tmp_path / "infra"
 
