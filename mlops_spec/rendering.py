@@ -42,11 +42,11 @@ _HEADER = "# Rendered by `python -m mlops_spec render`: change the spec instead.
 
 def write(spec: Spec, *, check: bool) -> ExitCode:
     """Writes the documents that differ; with `check` only says which are stale."""
-    if spec.workspace.kind == "local":
-        echo("nothing to render: workspace=local needs no documents; see workspace=azure")
-        return ExitCode.DONE
     requests = _requests(spec)
     made = _module(spec) | documents(spec, requests)
+    if not made:
+        echo("nothing to render: steps run here and infra=none; see workspace=azure")
+        return ExitCode.DONE
     stale = [p for p, text in made.items() if not p.exists() or p.read_text("utf-8") != text]
     unwanted = [path for path in _written(spec) if path not in made]
     code = _RENDERED / spec.name / "code"
