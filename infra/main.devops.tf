@@ -116,9 +116,13 @@ resource "azuredevops_serviceendpoint_azurecr" "this" {
 }
 
 locals {
-  connections = length(local.devops) == 0 ? {} : {
-    azure    = azuredevops_serviceendpoint_azurerm.this[0]
-    registry = azuredevops_serviceendpoint_azurecr.this[0]
+  connections = {
+    for name, c in {
+      azure    = one(azuredevops_serviceendpoint_azurerm.this[*])
+      registry = one(azuredevops_serviceendpoint_azurecr.this[*])
+    } :
+    name => { id = c.id, issuer = c.workload_identity_federation_issuer, subject = c.workload_identity_federation_subject }
+    if length(local.devops) > 0
   }
 }
 
@@ -128,8 +132,8 @@ resource "azurerm_federated_identity_credential" "devops" {
   name                      = "devops-${each.key}"
   user_assigned_identity_id = azurerm_user_assigned_identity.devops[0].id
   audience                  = ["api://AzureADTokenExchange"]
-  issuer                    = each.value.workload_identity_federation_issuer
-  subject                   = each.value.workload_identity_federation_subject
+  issuer                    = each.value.issuer
+  subject                   = each.value.subject
 }
 
 # Secrets by name; a job gets their values. Azure DevOps reads the vault from outside, so a private
