@@ -20,28 +20,63 @@ resource "azurerm_storage_account" "this" {
   default_to_oauth_authentication = true # the portal asks for a key otherwise
   local_user_enabled              = false
   allow_nested_items_to_be_public = false
+  public_network_access_enabled   = !var.private
   tags                            = var.tags
+
+  blob_properties {
+    delete_retention_policy {
+      days = 14
+    }
+    container_delete_retention_policy {
+      days = 14
+    }
+  }
+
+  network_rules {
+    default_action = var.private ? "Deny" : "Allow"
+    bypass         = ["AzureServices"] # the workspace itself reads from Microsoft's side
+  }
+
+  lifecycle {
+    prevent_destroy = true # data, models, and every run's output
+  }
+}
+
+# Outside Terraform too. As long as it is there a role on the account can be given but not taken
+# away: lift it by hand before a part is switched off whose identity may use the account.
+resource "azurerm_management_lock" "data" {
+  name       = "data"
+  scope      = azurerm_storage_account.this.id
+  lock_level = "CanNotDelete"
+  notes      = "Data, models and outputs of every run."
 }
 
 resource "azurerm_key_vault" "this" {
-  name                       = var.names.key_vault
-  resource_group_name        = azurerm_resource_group.this.name
-  location                   = azurerm_resource_group.this.location
-  tenant_id                  = data.azurerm_client_config.current.tenant_id
-  sku_name                   = "standard"
-  rbac_authorization_enabled = true # roles, as everywhere here, instead of access policies
-  purge_protection_enabled   = true
-  soft_delete_retention_days = 7 # the least; a later apply recovers the vault under its name
-  tags                       = var.tags
+  name                          = var.names.key_vault
+  resource_group_name           = azurerm_resource_group.this.name
+  location                      = azurerm_resource_group.this.location
+  tenant_id                     = data.azurerm_client_config.current.tenant_id
+  sku_name                      = "standard"
+  rbac_authorization_enabled    = true # roles, as everywhere here, instead of access policies
+  purge_protection_enabled      = true
+  soft_delete_retention_days    = 7 # the least; a later apply recovers the vault under its name
+  public_network_access_enabled = !var.private
+  tags                          = var.tags
+
+  network_acls {
+    default_action = var.private ? "Deny" : "Allow"
+    bypass         = "AzureServices"
+  }
 }
 
 resource "azurerm_container_registry" "this" {
-  name                = var.names.container_registry
-  resource_group_name = azurerm_resource_group.this.name
-  location            = azurerm_resource_group.this.location
-  sku                 = "Standard"
-  admin_enabled       = false
-  tags                = var.tags
+  name                          = var.names.container_registry
+  resource_group_name           = azurerm_resource_group.this.name
+  location                      = azurerm_resource_group.this.location
+  sku                           = var.private ? "Premium" : "Standard" # private endpoints come with Premium
+  admin_enabled                 = false
+  public_network_access_enabled = !var.private
+  tags                          = var.tags
 }
 
 resource "azurerm_log_analytics_workspace" "this" {
@@ -67,14 +102,15 @@ resource "azurerm_application_insights" "this" {
 # An identity of our own, because its roles must be there before the workspace is; one that Azure
 # makes with the workspace can only get them afterwards.
 resource "azurerm_user_assigned_identity" "workspace" {
-  name                = "${var.names.workspace}-workspace"
+  name                = var.names.workspace_identity
   resource_group_name = azurerm_resource_group.this.name
   location            = azurerm_resource_group.this.location
   tags                = var.tags
 }
 
 locals {
-  # What Microsoft lists for the identity of a workspace whose resources already exist.
+  # What Microsoft lists for the identity of a workspace whose resources already exist. Contributor is
+  # also what approves the private endpoints that a managed network asks for.
   workspace_roles = {
     storage        = { scope = azurerm_storage_account.this.id, role = "Contributor" }
     storage_blobs  = { scope = azurerm_storage_account.this.id, role = "Storage Blob Data Contributor" }
@@ -105,11 +141,30 @@ resource "azurerm_machine_learning_workspace" "this" {
   application_insights_id        = azurerm_application_insights.this.id
   storage_account_access_type    = "Identity"
   primary_user_assigned_identity = azurerm_user_assigned_identity.workspace.id
-  tags                           = var.tags
+  public_network_access_enabled  = !var.private
+  # A private registry does not build images itself, a cluster does; it is named before it is there.
+  image_build_compute_name = var.private ? one(slice(keys(var.clusters), 0, min(1, length(var.clusters)))) : null
+  tags                     = var.tags
 
   identity {
     type         = "UserAssigned"
     identity_ids = [azurerm_user_assigned_identity.workspace.id]
+  }
+
+  # The network of the machines is the workspace's own, not a subnet of ours: it brings its private
+  # endpoints and rules along and covers clusters, instances and serverless jobs alike. Outbound stays
+  # open, for packages and pretrained weights; a list of allowed names costs a firewall. Made at once,
+  # because a node without a public address is refused until it is there.
+  dynamic "managed_network" {
+    for_each = var.private ? [1] : []
+    content {
+      isolation_mode                = "AllowInternetOutbound"
+      provision_on_creation_enabled = true
+    }
+  }
+
+  lifecycle {
+    prevent_destroy = true # the registered models, and the history of every run
   }
 
   depends_on = [azurerm_role_assignment.workspace]

@@ -36,80 +36,141 @@ variable "tags" {
   }
 }
 
-variable "names" {
-  description = "Name of each resource. Storage account, key vault and registry are unique in all of Azure."
-  type = object({
-    resource_group       = string
-    workspace            = string
-    storage_account      = string
-    key_vault            = string
-    container_registry   = string
-    log_analytics        = string
-    application_insights = string
-  })
-  nullable = false
-
-  validation {
-    condition     = can(regex("^[\\w().-]{0,89}[\\w()-]$", var.names.resource_group))
-    error_message = "names.resource_group: 1-90 letters, digits or _().- and no dot at the end."
-  }
-  validation {
-    condition     = can(regex("^[a-zA-Z0-9][\\w-]{2,32}$", var.names.workspace))
-    error_message = "names.workspace: 3-33 letters, digits, _ or -, starting with a letter or digit."
-  }
-  validation {
-    condition     = can(regex("^[a-z0-9]{3,24}$", var.names.storage_account))
-    error_message = "names.storage_account: 3-24 lower-case letters or digits."
-  }
-  validation {
-    condition = (
-      can(regex("^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$", var.names.key_vault))
-      && !strcontains(var.names.key_vault, "--")
-    )
-    error_message = "names.key_vault: 3-24 letters, digits or single -, from a letter to a letter or digit."
-  }
-  validation {
-    condition     = can(regex("^[a-zA-Z0-9]{5,50}$", var.names.container_registry))
-    error_message = "names.container_registry: 5-50 letters or digits."
-  }
-  validation {
-    condition     = can(regex("^[a-zA-Z0-9][a-zA-Z0-9-]{2,61}[a-zA-Z0-9]$", var.names.log_analytics))
-    error_message = "names.log_analytics: 4-63 letters, digits or -, with neither end a -."
-  }
-  validation {
-    condition     = can(regex("^[\\w().-]{0,254}[\\w()-]$", var.names.application_insights))
-    error_message = "names.application_insights: 1-255 letters, digits or _().- and no dot at the end."
-  }
+variable "private" {
+  description = "Whether everything is closed to the internet and reached in a network of its own."
+  type        = bool
+  nullable    = false
 }
 
-variable "cluster" {
-  description = "Cluster that trains, or null where the workspace is enough."
-  type = object({
-    name        = string
+variable "clusters" {
+  description = "Clusters that train, by name; none where other machines do."
+  type = map(object({
     vm_size     = string
     vm_priority = string
     min_nodes   = number
     max_nodes   = number
     idle        = string
-  })
+  }))
+  nullable = false
 
-  # `[*]` makes a list of none or one: Terraform 1.11 evaluates both sides of `||`, so a null is not asked.
   validation {
-    condition     = alltrue([for c in var.cluster[*] : can(regex("^[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]$", c.name))])
-    error_message = "cluster.name: 3-32 letters, digits or -, from a letter to a letter or digit."
+    condition     = alltrue([for name in keys(var.clusters) : can(regex("^[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]$", name))])
+    error_message = "clusters: names of 3-32 letters, digits or -, from a letter to a letter or digit."
   }
   validation {
-    condition     = alltrue([for c in var.cluster[*] : contains(["Dedicated", "LowPriority"], c.vm_priority)])
-    error_message = "cluster.vm_priority: Dedicated or LowPriority."
+    condition     = alltrue([for c in var.clusters : contains(["Dedicated", "LowPriority"], c.vm_priority)])
+    error_message = "clusters, vm_priority: Dedicated or LowPriority."
+  }
+  validation {
+    condition     = alltrue([for c in var.clusters : 0 <= c.min_nodes && c.min_nodes <= c.max_nodes && 1 <= c.max_nodes])
+    error_message = "clusters: 0 <= min_nodes <= max_nodes, and at least one node at most."
+  }
+  validation {
+    condition     = alltrue([for c in var.clusters : can(regex("^PT([0-9]+H)?([0-9]+M)?([0-9]+S)?$", c.idle)) && c.idle != "PT"])
+    error_message = "clusters, idle: an ISO 8601 duration, such as PT10M."
+  }
+}
+
+# `[*]` makes a list of none or one: Terraform 1.11 evaluates both sides of `||`, so a null is not asked.
+
+variable "instance" {
+  description = "Machine for notebooks, and the object id of its user (null: who applies); null for none."
+  type = object({
+    vm_size = string
+    owner   = string
+  })
+
+  validation {
+    condition = alltrue([
+      for id in flatten(var.instance[*].owner[*]) : can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", lower(id)))
+    ])
+    error_message = "instance.owner is a GUID, as `az ad user show --query id` prints it, or null."
+  }
+}
+
+variable "kubernetes" {
+  description = "Cluster that serves, null for none; tls: a Kubernetes secret of the namespace azureml with the certificate, and the name it is for."
+  type = object({
+    vm_size   = string
+    min_nodes = number
+    max_nodes = number
+    tls = object({
+      secret = string
+      host   = string
+    })
+  })
+
+  validation {
+    condition = alltrue([
+      for k in var.kubernetes[*] : 1 <= k.min_nodes && k.min_nodes <= k.max_nodes && k.max_nodes <= 1000
+    ])
+    error_message = "kubernetes: 1 <= min_nodes <= max_nodes <= 1000; the cluster's own pods need a node."
   }
   validation {
     condition = alltrue([
-      for c in var.cluster[*] : 0 <= c.min_nodes && c.min_nodes <= c.max_nodes && 1 <= c.max_nodes
+      for tls in flatten(var.kubernetes[*].tls[*]) : can(regex("^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", tls.secret))
     ])
-    error_message = "cluster: 0 <= min_nodes <= max_nodes, and at least one node at most."
+    error_message = "kubernetes.tls.secret: 1-253 lower-case letters, digits, - or ., from a letter or digit to one."
   }
   validation {
-    condition     = alltrue([for c in var.cluster[*] : can(regex("^PT([0-9]+H)?([0-9]+M)?([0-9]+S)?$", c.idle)) && c.idle != "PT"])
-    error_message = "cluster.idle: an ISO 8601 duration, such as PT10M."
+    condition = alltrue([
+      for tls in flatten(var.kubernetes[*].tls[*]) : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,63}$", tls.host))
+    ])
+    error_message = "kubernetes.tls.host: a DNS name, such as scoring.example.com."
+  }
+}
+
+variable "custom_vision" {
+  description = "Custom Vision, to measure against; null for none."
+  type = object({
+    sku = string
+  })
+
+  validation {
+    condition     = alltrue([for c in var.custom_vision[*] : contains(["F0", "S0"], c.sku)])
+    error_message = "custom_vision.sku: F0 (free, one of each kind in a subscription) or S0."
+  }
+}
+
+variable "web" {
+  description = "The page: size of its plan, image in the registry, and the path that says it is well; null for none."
+  type = object({
+    sku    = string
+    image  = string
+    health = string
+  })
+
+  # Free and shared plans have no health check, no private endpoint and do not stay awake.
+  validation {
+    condition     = alltrue([for w in var.web[*] : can(regex("^(B[1-3]|S[1-3]|P[1-3]v2|P[0-3]v[34]|P[1-5]mv[34])$", w.sku))])
+    error_message = "web.sku: B1-B3, S1-S3, P1v2-P3v2, P0v3-P3v3, P1mv3-P5mv3, or the same of v4."
+  }
+  validation {
+    condition     = alltrue([for w in var.web[*] : can(regex("^[a-z0-9]+([._/-][a-z0-9]+)*:\\w[\\w.-]{0,127}$", w.image))])
+    error_message = "web.image: name and tag, such as frontend:latest; the registry is known."
+  }
+  validation {
+    condition     = alltrue([for w in var.web[*] : can(regex("^/[\\w./-]*$", w.health))])
+    error_message = "web.health: a path, such as /healthz."
+  }
+}
+
+variable "budget" {
+  description = "What the resource group may cost in a month, in USD, and who is told; null for none."
+  type = object({
+    amount = number
+    emails = list(string)
+  })
+
+  validation {
+    condition     = alltrue([for b in var.budget[*] : b.amount >= 1])
+    error_message = "budget.amount: at least 1."
+  }
+  validation {
+    condition = alltrue([
+      for b in var.budget[*] :
+      1 <= length(b.emails) && length(b.emails) <= 50 && alltrue([for e in b.emails : can(regex("^[^@\\s]+@[^@\\s]+$", e))])
+    ])
+    error_message = "budget.emails: 1-50 addresses."
   }
 }

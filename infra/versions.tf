@@ -6,6 +6,14 @@ terraform {
       source  = "hashicorp/azurerm"
       version = "~> 4.81"
     }
+    azapi = {
+      source  = "azure/azapi"
+      version = "~> 2.12"
+    }
+    azuredevops = { # used in main.devops.tf alone
+      source  = "microsoft/azuredevops"
+      version = "~> 1.16"
+    }
   }
 }
 
@@ -17,14 +25,29 @@ provider "azurerm" {
   # Registering everything azurerm knows asks for rights on the subscription that this does not need.
   resource_provider_registrations = "none"
   resource_providers_to_register = [
+    "Microsoft.CognitiveServices",
+    "Microsoft.Consumption",
     "Microsoft.ContainerRegistry",
+    "Microsoft.ContainerService",
     "Microsoft.KeyVault",
+    "Microsoft.KubernetesConfiguration", # extensions of a Kubernetes cluster
     "Microsoft.MachineLearningServices",
     "Microsoft.ManagedIdentity",
+    "Microsoft.Network",
     "Microsoft.OperationalInsights",
     "Microsoft.Storage",
+    "Microsoft.Web",
     "microsoft.insights", # azurerm compares case, and Azure spells this one so
   ]
 
-  features {}
+  features {
+    storage {
+      data_plane_available = !var.private # it reads the account from here, where private storage does not answer
+    }
+  }
+}
+
+# What azurerm has no resource for: attaching Kubernetes to a workspace, and the access for it.
+provider "azapi" {
+  subscription_id = var.subscription_id
 }
