@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mlops_spec.where import AzuremlCompute
 
+USUAL = "Standard_NC4as_T4_v3 has a GPU, Standard_DS3_v2 has none"
 _LIST = Path(__file__).with_suffix(".yaml")
 
 
@@ -104,8 +105,7 @@ def contradictions(compute: AzuremlCompute, per_run: float | None) -> Iterator[t
     """
     since, size = retired(compute.vm_size), find(compute.vm_size)
     if since:
-        usual = "Standard_NC4as_T4_v3 has a GPU, Standard_DS3_v2 has none"
-        yield "compute.vm_size", f"{compute.vm_size} is gone since {since}; {usual}"
+        yield "compute.vm_size", f"{compute.vm_size} is gone since {since}; {USUAL}"
         return
     if size and compute.accelerator == "cuda" and compute.devices > size.gpus:
         has = f"{compute.vm_size} has {size.gpus or 'no'} GPU{'' if size.gpus == 1 else 's'}"

@@ -71,7 +71,7 @@ def plan(options: Options) -> ExitCode:
     from mlops_spec.run import read_facts
 
     for label, composition, spec in _members(options):
-        todo = make(spec, read_facts(spec, ask=False), composition.origins)
+        todo = make(spec, read_facts(spec, ask=False, compare=True), composition.origins)
         if options.style.json:
             member = {"member": label} if label else {}
             echo(json.dumps({**member, **todo.document()}, ensure_ascii=False))

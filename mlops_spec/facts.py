@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -74,6 +74,35 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Infra:
+    """What Terraform would change.
+
+    Attributes:
+        code: Digest of `infra/*.tf`.
+        changes: What would be made (+), changed (~), replaced (±) and deleted (-), by address.
+        saved: The file that has them, which is what is applied.
+        digest: Of that file.
+        outputs: What was there tells of itself.
+        unknown: Why nothing was compared; empty when it was.
+    """
+
+    code: str
+    changes: tuple[str, ...] = ()
+    saved: str = ""
+    digest: str = ""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    unknown: str = ""
+
+    def makes(self, address: str) -> bool:
+        """Whether a resource is not there yet."""
+        return f"+ {address}" in self.changes
+
+    def document(self) -> dict[str, Any]:
+        """As it is recorded with a run."""
+        return {"changes": self.changes, "outputs": self.outputs, "unknown": self.unknown}
+
+
+@dataclass(frozen=True)
 class Facts:
     """The world as a plan sees it.
 
@@ -88,6 +117,7 @@ class Facts:
         target: What the deployer found of the target.
         frontend: The same of the page.
         lost: Assets of a workspace, as JSON of their documents -> whether they are gone.
+        infra: What Terraform would change, where a spec asks for it.
         tools: Versions of the programs at work; empty for what is not installed.
         machine: What this machine is.
     """
@@ -102,6 +132,7 @@ class Facts:
     target: Mapping[str, Any] = field(default_factory=dict)
     frontend: Mapping[str, Any] = field(default_factory=dict)
     lost: Mapping[str, bool] = field(default_factory=dict)
+    infra: Infra | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
 
@@ -115,6 +146,7 @@ class Facts:
             "code": dict(self.code),
             "target": dict(self.target),
             "frontend": dict(self.frontend),
+            "infra": self.infra.document() if self.infra else None,
             "tools": {name: self.tools[name] for name in _TOOLS if self.tools.get(name)},
             "machine": dict(self.machine),
         }
@@ -153,6 +185,11 @@ def read(
         tools=Lazy(version),
         machine=machine.describe(),
     )
+
+
+def without_workspace(now: Facts) -> Facts:
+    """The facts of a workspace that is yet to be made: nothing is registered, all assets are."""
+    return replace(now, versions=(), lost=Lazy(lambda _: True))
 
 
 def _lost(spec: Spec, *, ask: bool) -> Mapping[str, bool]:

@@ -2,7 +2,8 @@
 
 rendered/<experiment>/   compute.yml environment.yml data.yml, a job each (train.yml evaluate.yml),
                          the recorded specs of the steps, and code/, the packages that a job runs
-infra/                   <experiment>.tfvars.json, and the Terraform that reads it if there was none
+infra/                   with infra=terraform: <experiment>.tfvars.json, where its state is, and
+                         the Terraform that reads them if there was none
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlops_spec import azure_sizes, conf_files, files, road, snapshot, steps
+from mlops_spec import azure_sizes, conf_files, files, names, road, snapshot, steps
 from mlops_spec.errors import ExitCode
+from mlops_spec.infra_spec import TerraformInfra
 from mlops_spec.origins import display
 from mlops_spec.render import environments, terraform
 from mlops_spec.render import pipeline as pipelines
 from mlops_spec.run import read_facts
 from mlops_spec.step_spec import NOBODY
 from mlops_spec.view import echo
-from mlops_spec.where import AzuremlCompute
+from mlops_spec.where import AzuremlCompute, CloudWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,19 +36,19 @@ Requests = list[tuple["Step", dict[str, str]]]  # with the keys of all
 
 _SPEC, _CLOCK = "spec.json", "schedule.yml"
 _FILES = {"data_asset": "data", "schedule": "scheduled"}  # other names than the step's
-_RENDERED, _INFRA = Path("rendered"), Path("infra")
+_RENDERED = Path("rendered")
 _HEADER = "# Rendered by `python -m mlops_spec render`: change the spec instead.\n"
 
 
 def write(spec: Spec, *, check: bool) -> ExitCode:
     """Writes the documents that differ; with `check` only says which are stale."""
-    if spec.workspace.kind == "local":
-        echo("nothing to render: workspace=local needs no documents; see workspace=azure")
-        return ExitCode.DONE
     requests = _requests(spec)
-    made = _module() | documents(spec, requests)
+    made = _module(spec) | documents(spec, requests)
+    if not made:
+        echo("nothing to render: steps run here and infra=none; see workspace=azure")
+        return ExitCode.DONE
     stale = [p for p, text in made.items() if not p.exists() or p.read_text("utf-8") != text]
-    unwanted = [path for path in _written(_RENDERED / spec.name) if path not in made]
+    unwanted = [path for path in _written(spec) if path not in made]
     code = _RENDERED / spec.name / "code"
     stale_code = snapshot.stale(code) if requests else []
     if check:
@@ -67,19 +69,25 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def _written(folder: Path) -> list[Path]:
+def _written(spec: Spec) -> list[Path]:
     """Documents that an earlier render left; a spec without a cluster has none for it."""
+    folder = _RENDERED / spec.name
     contexts = folder.glob("environment_*/*")
-    return sorted((*folder.glob("*.yml"), *folder.glob("*.spec.json"), *contexts))
+    found = sorted((*folder.glob("*.yml"), *folder.glob("*.spec.json"), *contexts))
+    return [*found, *(terraform.unwanted(spec) if _has_terraform(spec) else ())]
 
 
-def _module() -> dict[Path, str]:
+def _has_terraform(spec: Spec) -> bool:
+    return isinstance(spec.infra, TerraformInfra)
+
+
+def _module(spec: Spec) -> dict[Path, str]:
     """The Terraform module for a folder without one; from then on it is the project's own."""
-    if any(_INFRA.glob("*.tf")):
+    if not _has_terraform(spec) or any(terraform.INFRA.glob("*.tf")):
         return {}
     ours = conf_files.shipped("infra")
-    paths = (*ours.glob("*.tf"), *ours.glob("tests/*.hcl"))
-    return {_INFRA / path.relative_to(ours): path.read_text("utf-8") for path in sorted(paths)}
+    paths = (*ours.glob("*.tf"), *ours.glob("bootstrap/*.tf"), *ours.glob("tests/*.hcl"))
+    return {terraform.INFRA / path.relative_to(ours): path.read_text("utf-8") for path in paths}
 
 
 def _requests(spec: Spec) -> Requests:
@@ -93,13 +101,13 @@ def _requests(spec: Spec) -> Requests:
 
 
 def _is_elsewhere(step: Step) -> bool:
-    return step.action.startswith("azureml.")
+    """Whether it is a document; keeping a report with a job is none."""
+    return step.action.startswith("azureml.") and step.action != "azureml.publish"
 
 
 def documents(spec: Spec, requests: Requests) -> dict[Path, str]:
     """Every generated file with its text."""
-    variables = files.json_text(terraform.variables(spec))
-    found = {_INFRA / f"{spec.name}.tfvars.json": variables}
+    found = terraform.documents(spec) if _has_terraform(spec) else {}
     folder = _RENDERED / spec.name
     for step, keys in requests:
         if _is_elsewhere(step):
@@ -157,15 +165,13 @@ def _yaml(document: dict[str, Any]) -> str:
 def _next(spec: Spec, requests: Requests) -> Iterator[str]:
     """What a person does with the documents, in order."""
     yield "by hand, in this folder:"
-    yield "  terraform -chdir=infra init"
-    # A state for each experiment: with one for all, the second would replace what the first made
-    yield f"  terraform -chdir=infra workspace select -or-create {spec.name}"
-    yield f"  terraform -chdir=infra apply -var-file={spec.name}.tfvars.json"
+    if isinstance(spec.infra, TerraformInfra):
+        yield from _terraform(spec.name, spec.infra)
     if not requests:
         return
-    folder, named = _RENDERED / spec.name, terraform.variables(spec)["names"]
-    defaults = f"group={named['resource_group']} workspace={named['workspace']}"
-    yield f"  az configure --defaults {defaults}"
+    assert isinstance(spec.workspace, CloudWorkspace)
+    folder, named = _RENDERED / spec.name, names.of(spec.name, spec.workspace)
+    yield f"  az configure --defaults group={named.resource_group} workspace={named.workspace}"
     for step, _ in requests:
         if step.id == "data":
             places = {"${{spec}}": str(folder / "data.spec.json"), "${{out}}": str(folder / "data")}
@@ -179,3 +185,13 @@ def _next(spec: Spec, requests: Requests) -> Iterator[str]:
         yield f"  az ml {noun} create -f {folder / _file(step)}"
     assert isinstance(spec.compute, AzuremlCompute)
     yield f"each job: {azure_sizes.told(spec.compute)}"
+
+
+def _terraform(name: str, infra: TerraformInfra) -> Iterator[str]:
+    if infra.remote_state:
+        yield "  terraform -chdir=infra/bootstrap init  # once: it keeps the states of all"
+        yield "  terraform -chdir=infra/bootstrap apply"
+    # A state for each experiment: with one for all, the second would replace what the first made
+    yield f"  export TF_DATA_DIR=.terraform/{name}"
+    yield f"  terraform -chdir=infra init -backend-config={name}.backend.json"
+    yield f"  terraform -chdir=infra apply -var-file={name}.tfvars.json"

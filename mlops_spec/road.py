@@ -6,7 +6,7 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import kinds, registry, remote, signing, tracking
+from mlops_spec import infra_step, kinds, registry, remote, signing, tracking
 from mlops_spec.azure.place import Place
 from mlops_spec.errors import StateError
 from mlops_spec.facts import MODELS
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 def steps(spec: Spec, facts: Facts) -> Iterator[Step]:
     """The steps of a spec in order: the engine's own, then what the target and front end add."""
-    yield from _core(spec, facts)
+    ground = infra_step.steps(spec, facts)
+    yield from ground
+    for step in (*_core(spec, facts), *_around(spec, facts)):
+        yield infra_step.on(ground, step)
+
+
+def _around(spec: Spec, facts: Facts) -> Iterator[Step]:
     for group in ("target", "frontend"):
         module = kinds.load(group, getattr(spec, group).kind)
         if hasattr(module, "steps"):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mlops_spec import actions, facts, files, secrets, signing, store
+from mlops_spec import actions, facts, files, infra_step, secrets, signing, store
 from mlops_spec.errors import (
     ExitCode,
     MlopsError,
@@ -79,9 +79,19 @@ class View(Protocol):
         """Nothing more will come, whatever happened."""
 
 
-def read_facts(spec: Spec, *, ask: bool = True) -> Facts:
-    """The facts for a spec from this folder's store; `ask` also asks a workspace elsewhere."""
-    return facts.read(spec, store.finished(), store.latest(spec.name), store.outputs, ask=ask)
+def read_facts(spec: Spec, *, ask: bool = True, compare: bool = False) -> Facts:
+    """The facts for a spec from this folder's store.
+
+    Args:
+        spec: What is wanted.
+        ask: Whether a workspace elsewhere is asked, and Terraform must tell what it would change.
+        compare: Whether Terraform is asked, and may have no answer.
+    """
+    found = infra_step.look(spec, must=ask) if ask or compare else None
+    fresh = found is not None and found.makes(infra_step.WORKSPACE)
+    known = store.finished(), store.latest(spec.name), store.outputs
+    now = replace(facts.read(spec, *known, ask=ask and not fresh), infra=found)
+    return facts.without_workspace(now) if fresh else now
 
 
 def execute(composition: Composition, spec: Spec, view: View) -> ExitCode:

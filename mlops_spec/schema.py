@@ -64,11 +64,12 @@ def write(composer: Composer, *, check: bool) -> ExitCode:
 def documents(composer: Composer) -> dict[str, dict[str, Any]]:
     """The schemas by name: one a group, `config`, and `experiment`, where every key is optional."""
     sections = {name: _section(name) for name in Spec.model_fields}
-    found = {name: _document(sections[name]) for name in composer.groups if name in sections}
     choices = {
         "type": "array",
         "description": "which option of each group, in the order they are merged",
     }
+    groups = [name for name in composer.groups if name in sections]
+    found = {name: _document(_extending(sections[name], choices)) for name in groups}
     whole = {
         "type": "object",
         "properties": {"defaults": choices, **sections},
@@ -89,6 +90,14 @@ def _section(name: str) -> dict[str, Any]:
     if field.metadata or field.discriminator:
         return _inlined(Spec.model_json_schema())["properties"][name]  # type: ignore[no-any-return]
     return _inlined(TypeAdapter(annotation).json_schema())
+
+
+def _extending(section: dict[str, Any], choices: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a group's file; one that starts from another (`defaults`) may say less."""
+    variants = section.get("oneOf") or section.get("anyOf") or [section]
+    more = [{**one, "properties": {"defaults": choices, **one["properties"]}} for one in variants]
+    shorter = _optional({"anyOf": more})
+    return {"if": {"required": ["defaults"]}, "then": shorter, "else": section}
 
 
 def _document(schema: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SerializeAsAny
 
 from mlops_spec import secrets, signing
+from mlops_spec.infra_spec import InfraSpec  # noqa: TC001 - of a pydantic model
 from mlops_spec.section import (
     Float,
     Fraction,
@@ -133,6 +134,8 @@ class Budget(Section):
     """What may be spent."""
 
     per_run: NotNegative | None  # USD that the jobs of one command may cost at most
+    per_month: Annotated[Float, Field(gt=0)] | None  # USD of the resource group; alerts on the way
+    alert: list[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]]  # addresses that are told
 
 
 class LineageSpec(Section):
@@ -160,5 +163,6 @@ class Spec(Section):
     target: SerializeAsAny[OpenSection]
     frontend: SerializeAsAny[OpenSection]
     workspace: WorkspaceSpec
+    infra: InfraSpec
     lineage: LineageSpec
     budget: Budget

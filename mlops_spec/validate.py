@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mlops_spec import azure_sizes, conf_files, kinds, secrets
+from mlops_spec import azure_sizes, conf_files, ground, kinds, secrets
 from mlops_spec.errors import MlopsError, Problem, SpecError, suggest
 from mlops_spec.origins import Origins, Setting, where_is
 from mlops_spec.spec import ONE_ONLY, SEVERAL_ONLY, OpenSection, Spec, leaves
@@ -22,7 +22,7 @@ _REQUIRED = "required"
 T = TypeVar("T", bound=BaseModel)
 
 # Sections that are unions: pydantic adds the chosen kind to the path of an error inside them.
-_UNIONS = {"evaluation.gate", "compute", "workspace"}
+_UNIONS = {"evaluation.gate", "compute", "workspace", "infra"}
 
 
 def parse(values: dict[str, Any], origins: Origins, found: Sequence[Problem] = ()) -> Spec:
@@ -40,7 +40,7 @@ def parse(values: dict[str, Any], origins: Origins, found: Sequence[Problem] = (
     spec, inside = _whole(values, origins)
     wrong += inside
     if spec is not None and not wrong:
-        wrong = list(_contradictions(spec, origins))
+        wrong = [_at(origins, key, what) for key, what in _contradictions(spec)]
     hidden = list(secrets.find(values, origins))
     secret = {problem.key for problem in hidden}
     followed = _causes(wrong, dict(leaves(values)), {problem.key for problem in (*found, *wrong)})
@@ -89,10 +89,14 @@ def to_run(spec: Spec, origins: Origins) -> Spec:
     Raises:
         SpecError: Its machines, its workspace and what follows do not go together in this version.
     """
-    found = [Problem(where_is(origins, key), key, what) for key, what in _apart(spec)]
+    found = [_at(origins, key, what) for key, what in _apart(spec)]
     if found:
         raise SpecError(found)
     return spec
+
+
+def _at(origins: Origins, key: str, what: str) -> Problem:
+    return Problem(where_is(origins, key), key, what)
 
 
 def _apart(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -225,50 +229,45 @@ def _unknown(name: str, key: str, origins: Origins, missing: Sequence[str]) -> s
     return "unknown key" + (suggest(name, siblings) or "".join(namesakes[:1]))
 
 
-def _contradictions(spec: Spec, origins: Origins) -> Iterator[Problem]:
-    """Pairs of values that are fine alone and impossible together."""
+def _contradictions(spec: Spec) -> Iterator[tuple[str, str]]:
+    """Values that are fine alone and impossible together: key and message."""
     size = spec.model.input_size
     if spec.model.resize < size:
         what = f"should be at least model.input_size, {size}, got {spec.model.resize}"
-        yield Problem(where_is(origins, "model.resize"), "model.resize", what)
-    if spec.compute.kind == "azureml" and spec.workspace.kind == "local":
-        what = "jobs belong to a workspace of Azure ML: workspace=azure, or workspace=emulator"
-        yield Problem(where_is(origins, "workspace.kind"), "workspace.kind", what)
+        yield "model.resize", what
     if isinstance(spec.compute, AzuremlCompute):
-        yield from _of_a_cluster(spec.compute, origins)
-        for key, message in azure_sizes.contradictions(spec.compute, spec.budget.per_run):
-            yield Problem(where_is(origins, key), key, message)
-    yield from _of_labels(spec, origins)
+        if spec.workspace.kind == "local":
+            where = "workspace=azure, or workspace=emulator"
+            yield "workspace.kind", f"jobs belong to a workspace of Azure ML: {where}"
+        yield from _of_jobs(spec.compute)
+        yield from azure_sizes.contradictions(spec.compute, spec.budget.per_run)
+    yield from ground.contradictions(spec)
+    yield from _of_labels(spec)
     target = kinds.load("target", spec.target.kind)
     if spec.lineage.trusted_key and hasattr(target, "steps") and not hasattr(target, "VERIFIES"):
-        key, what = "lineage.trusted_key", f"target.kind={spec.target.kind} checks no signature"
-        yield Problem(where_is(origins, key), key, what)
+        yield "lineage.trusted_key", f"target.kind={spec.target.kind} checks no signature"
     for group in kinds.GROUPS:
         module = kinds.load(group, getattr(spec, group).kind)
-        for key, message in getattr(module, "contradictions", lambda _: ())(spec):
-            yield Problem(where_is(origins, key), key, message)
+        yield from getattr(module, "contradictions", lambda _: ())(spec)
 
 
-def _of_labels(spec: Spec, origins: Origins) -> Iterator[Problem]:
+def _of_labels(spec: Spec) -> Iterator[tuple[str, str]]:
     """Floors of what is not measured of such images."""
     several = bool(getattr(spec.data, "multi_label", False))
     labels = "several labels" if several else "one label"
     for name in ONE_ONLY if several else SEVERAL_ONLY:
         key = f"evaluation.gate.floors.{name}"
         if getattr(spec.evaluation.gate.floors, name) is not None:
-            yield Problem(where_is(origins, key), key, f"images of {labels} have none: {key}=null")
+            yield key, f"images of {labels} have none: {key}=null"
 
 
-def _of_a_cluster(compute: AzuremlCompute, origins: Origins) -> Iterator[Problem]:
-    """Contradictions within `compute`, for jobs."""
-    if compute.min_nodes > compute.max_nodes:
-        key = "compute.min_nodes"
-        what = f"should be at most compute.max_nodes, {compute.max_nodes}, got {compute.min_nodes}"
-        yield Problem(where_is(origins, key), key, what)
-    if compute.cluster and compute.nodes > compute.max_nodes:
-        what = f"should be at most compute.max_nodes, {compute.max_nodes}, got {compute.nodes}"
-        yield Problem(where_is(origins, "compute.nodes"), "compute.nodes", what)
+def _of_jobs(compute: AzuremlCompute) -> Iterator[tuple[str, str]]:
+    """Contradictions within `compute`, for jobs: key and message."""
+    most = compute.max_nodes
+    if compute.min_nodes > most:
+        yield "compute.min_nodes", ground.at_most("compute.max_nodes", most, compute.min_nodes)
+    if compute.cluster and compute.nodes > most:
+        yield "compute.nodes", ground.at_most("compute.max_nodes", most, compute.nodes)
     for name, value in compute.environment.items():
         if "${secret:" in value:
-            key = f"compute.environment.{name}"
-            yield Problem(where_is(origins, key), key, "a job can not read this machine's secrets")
+            yield f"compute.environment.{name}", "a job can not read this machine's secrets"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from mlops_spec.compose import Composition
-    from mlops_spec.plan import Plan
+    from mlops_spec.plan import Plan, Planned
     from mlops_spec.run import Result
 
 MARKS = {
@@ -106,6 +106,13 @@ def plan_lines(plan: Plan, style: Style) -> Iterator[str]:
         mark, color = MARKS[planned.status]
         text = f"  {mark} {planned.status:<5}  {planned.step.id:<{width}}  {planned.why}"
         yield style.paint(text, color)
+        yield from (f"{'':<{width + 11}}{line}" for line in _about(planned))
+
+
+def _about(planned: Planned) -> list[str]:
+    """What a step would change, one by one; or that nobody knows."""
+    unknown = planned.step.terms.get("unknown", "")
+    return [f"not compared: {unknown}"] if unknown else planned.step.terms.get("changes", [])
 
 
 def money(plan: Plan) -> str:

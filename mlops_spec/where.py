@@ -9,6 +9,9 @@ from pydantic import AfterValidator, Field
 
 from mlops_spec.section import Int, NotNegative, Section
 
+GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+VmSize = Annotated[str, Field(pattern=r"^Standard_\w+$")]
+
 
 class LocalCompute(Section):
     """Steps run as processes on this machine."""
@@ -42,7 +45,7 @@ class AzuremlCompute(Section):
     nodes: Annotated[Int, Field(ge=1)]  # that train one model together
     environment: dict[str, str]
     cluster: Annotated[str, Field(pattern=_CLUSTER)] | None  # none: serverless
-    vm_size: Annotated[str, Field(pattern=r"^Standard_\w+$")]
+    vm_size: VmSize
     tier: Literal["dedicated", "low_priority"]
     min_nodes: Annotated[Int, Field(ge=0)]
     max_nodes: Annotated[Int, Field(ge=1)]
@@ -65,15 +68,13 @@ class LocalWorkspace(Section):
     database: str
 
 
-_GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-
-
 class CloudWorkspace(Section):
-    """An Azure ML workspace; its name and those of all around it follow from the spec."""
+    """An Azure ML workspace; names of it and of all around it follow from the spec."""
 
-    subscription_id: Annotated[str, Field(pattern=_GUID)]
+    subscription_id: Annotated[str, Field(pattern=GUID)]
     location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
     prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,7}$")]
+    names: dict[str, str]  # that somebody chose, of those in `mlops_spec.names`
 
 
 class AzureWorkspace(CloudWorkspace):

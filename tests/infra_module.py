@@ -10,14 +10,16 @@ import os
 import re
 import shutil
 import subprocess
-from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import hcl2
 import pytest
 from infra_variables import FULL, LEAST
-from project import ROOT
-from schema_provider import serving
+from project import ROOT, TERRAFORM, shipped_composer
+
+from mlops_spec.render.terraform import variables
+from mlops_spec.validate import parse
 
 INFRA = ROOT / "infra"
 SHARED = ROOT.parent / "shared"
@@ -27,32 +29,41 @@ TOPICS = sorted(path.name.split(".")[0] for path in INFRA.glob("tests/*.tftest.h
 PROVIDERS = ("azurerm", "azapi", "azuredevops")
 
 
-def schemas():
-    return json.loads(SCHEMAS.read_text("utf-8"))["provider_schemas"]
+@cache
+def rendered(*overrides):
+    """The variables of a spec that asks for Terraform."""
+    composition = shipped_composer().compose(["+experiment=quickstart", *TERRAFORM, *overrides])
+    return variables(parse(composition.values, composition.origins, composition.problems))
 
 
-@contextmanager
-def offline():
-    """The environment in which Terraform finds its providers without a network."""
+def provider_schemas():
+    """Source -> part of `terraform providers schema`; skips where Terraform can not be asked."""
     if not shutil.which("terraform"):
         pytest.skip("LOUD: no terraform on the PATH, infra/ is not checked")
     if not SCHEMAS.exists():
         pytest.skip("LOUD: no provider schemas beside the repository, infra/ is not checked")
+    return json.loads(SCHEMAS.read_text("utf-8"))["provider_schemas"]
+
+
+def surroundings(reattach):
+    """Environment of a Terraform that asks these providers and nobody else."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    with serving(schemas()) as reattach:
-        yield {
-            **clean,
-            "TF_REATTACH_PROVIDERS": reattach,
-            "TF_CLI_CONFIG_FILE": os.devnull,
-            "TF_IN_AUTOMATION": "1",
-            "CHECKPOINT_DISABLE": "1",
-        }
+    return {
+        **clean,
+        "TF_REATTACH_PROVIDERS": reattach,
+        "TF_CLI_CONFIG_FILE": os.devnull,
+        "TF_IN_AUTOMATION": "1",
+        "CHECKPOINT_DISABLE": "1",
+    }
 
 
-def copy(folder):
-    """The module as it is in the repository, without what work with Terraform leaves behind."""
-    left = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars.json")
-    return shutil.copytree(INFRA, folder, ignore=left)
+def copied(folder):
+    """A copy of the module without what Terraform has left there; its state is on this disk."""
+    ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars.json")
+    shutil.copytree(INFRA, folder, ignore=ignored)
+    local = {"terraform": {"backend": {"local": {}}}}
+    (folder / "backend_override.tf.json").write_text(json.dumps(local), "utf-8")
+    return folder
 
 
 def spoil(file, old, new):
@@ -78,7 +89,7 @@ def failed(env, *words):
 
 def invalid(env, *where):
     """Errors and warnings of `validate`."""
-    said = failed(env, *where, "init", "-backend=false", "-input=false")
+    said = failed(env, *where, "init", "-input=false")
     answer = json.loads(terraform(env, *where, "validate", "-json").stdout)
     return said + "\n".join(f"{d['summary']}: {d.get('detail')}" for d in answer["diagnostics"])
 
@@ -168,7 +179,7 @@ def _deprecated(block, body, path):
 def deprecated(_env):
     """Arguments on their way out, which only the real providers would warn of."""
     known = {}
-    for provider in schemas().values():
+    for provider in provider_schemas().values():
         known |= provider["resource_schemas"]
     return "\n".join(
         line

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
 CLOUD = ("compute=azureml_cpu", "workspace=azure", f"workspace.subscription_id={SUBSCRIPTION}")
+TERRAFORM = (*CLOUD, "infra=terraform")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 GROUPS = {
     folder.name: sorted(path.stem for path in folder.glob("*.yaml"))

@@ -3,7 +3,8 @@
 Terraform asks a provider that already runs over gRPC (plugin protocol 6), at the address that
 TF_REATTACH_PROVIDERS names. For `init`, `validate` and `test` with mocks it wants the schema and no
 objections, so each of `NO_OBJECTION` is answered by an empty message. Whatever else it asks for is
-not implemented, and it says so.
+answered by the cloud that it is served with (cloud_provider.py); without one it is not implemented,
+and it says so.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ _MESSAGES = {  # of tfplugin6.proto, only what a schema needs: field -> (number,
 }
 _BLOCKS = {"single": 1, "list": 2, "set": 3, "map": 4, "group": 5}
 _OBJECTS = {"single": 1, "list": 2, "set": 3, "map": 4}
+_AT_ONCE = 24  # two commands at once, each of ten operations, and a call that ends them
 _FLAGS = ("required", "optional", "computed", "sensitive", "deprecated", "write_only")
 NO_OBJECTION = (
     "ConfigureProvider",
@@ -58,9 +60,10 @@ NO_OBJECTION = (
 )
 
 
-def _message_class(name):
+def message_classes(messages):
+    """Message -> its class, from a table: message -> field -> (number, type)."""
     file = descriptor_pb2.FileDescriptorProto(name="schema.proto", package="schema")
-    for message, fields in _MESSAGES.items():
+    for message, fields in messages.items():
         declared = file.message_type.add(name=message)
         for field, (number, kind) in fields.items():
             one = declared.field.add(name=field, number=number)
@@ -71,7 +74,10 @@ def _message_class(name):
                 one.type, one.type_name = one.TYPE_MESSAGE, f".schema.{kind.strip('[]')}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"schema.{name}"))
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"schema.{name}"))
+        for name in messages
+    }
 
 
 def _attributes(attributes):
@@ -114,17 +120,25 @@ def answer(provider):
         kind: [{"key": key, "value": _schema(value)} for key, value in provider[kind].items()]
         for kind in ("resource_schemas", "data_source_schemas")
     }
-    reply = _message_class("GetProviderSchema")(provider=_schema(provider["provider"]), **entries)
+    message = message_classes(_MESSAGES)["GetProviderSchema"]
+    reply = message(provider=_schema(provider["provider"]), **entries)
     return reply.SerializeToString()
 
 
-def _server(schema):
-    replies = {"GetProviderSchema": schema, **dict.fromkeys(NO_OBJECTION, b"")}
-    methods = {
-        name: grpc.unary_unary_rpc_method_handler(lambda _request, _context, reply=reply: reply)
-        for name, reply in replies.items()
-    }
-    server = grpc.server(ThreadPoolExecutor(max_workers=2))
+def _always(reply):
+    return lambda _request: reply
+
+
+def _handler(function):
+    return grpc.unary_unary_rpc_method_handler(lambda request, _context: function(request))
+
+
+def _server(given, cloud):
+    functions = {name: _always(b"") for name in NO_OBJECTION}
+    functions["GetProviderSchema"] = _always(answer(given))
+    functions |= cloud.functions(given) if cloud else {}
+    methods = {name: _handler(function) for name, function in functions.items()}
+    server = grpc.server(ThreadPoolExecutor(max_workers=_AT_ONCE))
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler("tfplugin6.Provider", methods)]
     )
@@ -134,9 +148,9 @@ def _server(schema):
 
 
 @contextmanager
-def serving(schemas):
+def serving(schemas, cloud=None):
     """Serves every provider of `terraform providers schema -json`; yields TF_REATTACH_PROVIDERS."""
-    served = {source: _server(answer(given)) for source, given in schemas.items()}
+    served = {source: _server(given, cloud) for source, given in schemas.items()}
     reattach = {
         source: {
             "Protocol": "grpc",

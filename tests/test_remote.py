@@ -79,8 +79,8 @@ def test_a_cluster_has_the_identity_that_terraform_makes_and_no_open_port():
     (one,) = document["identity"]["user_assigned_identities"]
     named = names.of("quickstart", spec().workspace)
     assert document["identity"]["type"] == "user_assigned"
-    assert one["resource_id"].split("/")[4::4] == [named.resource_group, f"{named.workspace}-jobs"]
-    assert 'name                = "${var.names.workspace}-jobs"' in terraform("main.compute.tf")
+    assert one["resource_id"].split("/")[4::4] == [named.resource_group, named.jobs_identity]
+    assert "name                = var.names.jobs_identity" in terraform("main.compute.tf")
     assert document["ssh_public_access_enabled"] is False
 
 

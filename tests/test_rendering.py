@@ -11,7 +11,6 @@ from project import CLOUD, ROOT, SUBSCRIPTION, shipped_composer, tree, write
 from mlops_spec import kinds, names, remote, rendering, road, snapshot
 from mlops_spec.cli import main
 from mlops_spec.facts import Facts, Lazy
-from mlops_spec.render import terraform
 from mlops_spec.validate import parse
 from mlops_spec.where import AzureWorkspace
 
@@ -24,6 +23,21 @@ RULES = {
     "container_registry": r"[a-zA-Z0-9]{5,50}",
     "log_analytics": r"[a-zA-Z0-9][a-zA-Z0-9-]{2,61}[a-zA-Z0-9]",
     "application_insights": r"[\w.()-]{1,254}[\w()-]",
+    **dict.fromkeys(
+        [f"{whose}_identity" for whose in ("workspace", "jobs", "kubernetes", "web", "devops")],
+        r"[a-zA-Z0-9][\w-]{2,127}",
+    ),
+    "compute_instance": r"[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]",
+    "kubernetes": r"[a-zA-Z0-9][\w-]{0,61}[a-zA-Z0-9]",
+    "kubernetes_compute": r"[a-zA-Z][a-zA-Z0-9-]{0,14}[a-zA-Z0-9]",
+    "custom_vision_training": r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}[a-zA-Z0-9]",
+    "custom_vision_prediction": r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}[a-zA-Z0-9]",
+    "service_plan": r"[a-zA-Z0-9][a-zA-Z0-9-]{0,58}[a-zA-Z0-9]",
+    "web_app": r"[a-zA-Z0-9][a-zA-Z0-9-]{0,58}[a-zA-Z0-9]",
+    "virtual_network": r"[a-zA-Z0-9][\w.-]{0,62}\w",
+    "budget": r"[\w-]{1,63}",
+    "devops_project": r"[a-zA-Z0-9][\w .-]{0,62}[\w-]",
+    "devops_repository": r"[a-zA-Z0-9][\w .-]{0,62}[\w-]",
 }
 
 
@@ -43,10 +57,9 @@ def documents(wanted):
     return {path.name: text for path, text in made.items()}
 
 
-def workspace(prefix="mlops", subscription=SUBSCRIPTION):
-    return AzureWorkspace(
-        kind="azure", subscription_id=subscription, location="westeurope", prefix=prefix
-    )
+def workspace(prefix="mlops", subscription=SUBSCRIPTION, **chosen):
+    where = {"subscription_id": subscription, "location": "westeurope"}
+    return AzureWorkspace(kind="azure", **where, prefix=prefix, names=chosen)
 
 
 @pytest.mark.parametrize("experiment", ["a", "quickstart", "Dogs_and-Cats", "x" * 63, "0_-9"])
@@ -84,9 +97,6 @@ def test_the_spec_decides_what_the_documents_say():
     cluster = yaml.safe_load(made["compute.yml"])
     assert (cluster["min_instances"], cluster["max_instances"]) == (5, 5)
     assert cluster["tier"] == "dedicated"
-    variables = json.loads(made["quickstart.tfvars.json"])
-    assert variables["cluster"]["vm_priority"] == "Dedicated"
-    assert variables["cluster"]["max_nodes"] == 5
     assert json.loads(made["train.spec.json"])["training"]["lr"] == 0.5
     job = yaml.safe_load(made["train.yml"])
     environment, data = (yaml.safe_load(made[f"{n}.yml"]) for n in ("environment", "data"))
@@ -169,12 +179,6 @@ def test_a_job_with_a_backbone_of_timm_gets_timm():
     assert len(wanted("model.backbone=timm/resnet10t")) == 1
 
 
-def test_without_a_cluster_there_is_infrastructure_and_no_job():
-    wanted = spec("compute=local")
-    assert documents(wanted).keys() == {"quickstart.tfvars.json"}
-    assert terraform.variables(wanted)["cluster"] is None
-
-
 def test_a_job_without_a_cluster_says_what_it_needs_to_be_lent():
     wanted = spec("compute=azureml_serverless", "compute.nodes=2", "compute.vm_size=Standard_X_v1")
     made = documents(wanted)
@@ -183,7 +187,6 @@ def test_a_job_without_a_cluster_says_what_it_needs_to_be_lent():
     assert "compute" not in job
     assert job["resources"] == {"instance_type": "Standard_X_v1", "instance_count": 2}
     assert job["queue_settings"] == {"job_tier": "Spot"}
-    assert terraform.variables(wanted)["cluster"] is None
     dedicated = documents(spec("compute=azureml_serverless", "compute.tier=dedicated"))
     queue = yaml.safe_load(dedicated["train.yml"])["queue_settings"]
     assert queue == {"job_tier": "Standard"}
@@ -216,27 +219,6 @@ def test_render_writes_what_check_then_finds_current(tmp_path, capsys):
     assert main([*argv, "--check", "training.lr=0.5"]) == 4
     stale = re.findall(r"stale rendered/quickstart/(\S+)", capsys.readouterr().out)
     assert stale == ["train.yml", "train.spec.json", "evaluate.yml"]  # which reads its output
-
-
-def test_a_folder_without_terraform_is_given_ours_which_then_is_its_own(tmp_path, capsys):
-    argv = ["render", "+experiment=quickstart", *CLOUD]
-    assert main(argv) == 0
-    said = capsys.readouterr().out
-    assert [line.strip() for line in said.splitlines() if " terraform " in line] == [
-        "terraform -chdir=infra init",
-        "terraform -chdir=infra workspace select -or-create quickstart",
-        "terraform -chdir=infra apply -var-file=quickstart.tfvars.json",
-    ]
-    laid = {path.name for path in (tmp_path / "infra").glob("*.tf")}
-    assert laid == {path.name for path in (ROOT / "infra").glob("*.tf")}
-    ours = (ROOT / "infra/tests/main.tftest.hcl").read_text()
-    assert Path("infra/tests/main.tftest.hcl").read_text() == ours
-    Path("infra/versions.tf").write_text("# changed here")
-    Path("infra/outputs.tf").unlink()
-    assert main([*argv, "--check"]) == 0
-    assert main(argv) == 0
-    assert Path("infra/versions.tf").read_text() == "# changed here"
-    assert not Path("infra/outputs.tf").exists()
 
 
 def changed(code):
@@ -290,13 +272,6 @@ def test_a_job_gets_the_projects_kinds_over_the_installed_ones_and_nothing_hidde
         "trainers/conf/classes.txt": b"",
         "trainers/transfer.py": b"own",
     }
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(600, "PT10M"), (90, "PT1M30S"), (3600, "PT1H"), (7325, "PT2H2M5S")]
-)
-def test_durations_are_written_as_azure_writes_them(seconds, text):
-    assert terraform.variables(spec(f"compute.idle_seconds={seconds}"))["cluster"]["idle"] == text
 
 
 def test_a_local_spec_has_nothing_to_render(tmp_path, capsys):

@@ -42,6 +42,8 @@ def test_shipped_yaml_satisfies_the_schema_it_names(path: Path) -> None:
         ("compute/local", {"accelerator": "tpu"}),
         ("experiment/quickstart", {"training": {"epoch": 3}}),
         ("config", {"sead": 1}),
+        ("infra/terraform_all", {"part": ["web"]}),
+        ("infra/terraform_all", {"parts": ["site"]}),
     ],
 )
 def test_editor_underlines_what_validation_refuses(name: str, change: dict) -> None:

@@ -55,7 +55,7 @@ def _identity(spec: Spec) -> str:
     named = names.of(spec.name, workspace)
     group = f"/subscriptions/{workspace.subscription_id}/resourceGroups/{named.resource_group}"
     provider = "Microsoft.ManagedIdentity/userAssignedIdentities"
-    return f"{group}/providers/{provider}/{named.workspace}-jobs"
+    return f"{group}/providers/{provider}/{named.jobs_identity}"
 
 
 def data(

@@ -1,0 +1,83 @@
+"""The step under all others: the infrastructure that a spec stands on, by Terraform."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlops_spec.infra_spec import TerraformInfra
+from mlops_spec.render import terraform as documents
+from mlops_spec.steps import Step
+from mlops_spec.terraform import comparison
+from mlops_spec.where import AzureWorkspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlops_spec.facts import Facts, Infra
+    from mlops_spec.spec import Spec
+
+WORKSPACE = "azurerm_machine_learning_workspace.this"
+_ID = "infra"
+_GONE = ("-", "±")
+_MOST = 5  # that a message names
+
+
+def _is_asked_for(spec: Spec) -> bool:
+    """Whether Terraform makes what a run needs; the emulator needs none."""
+    return isinstance(spec.infra, TerraformInfra) and isinstance(spec.workspace, AzureWorkspace)
+
+
+def look(spec: Spec, *, must: bool) -> Infra | None:
+    """What Terraform would change, where a spec asks for it.
+
+    Raises:
+        StateError: It must be known, and can not be.
+    """
+    return comparison.look(spec, must=must) if _is_asked_for(spec) else None
+
+
+def steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
+    """The step, if there is one."""
+    if not _is_asked_for(spec):
+        return ()
+    assert isinstance(spec.infra, TerraformInfra)
+    found = facts.infra
+    changes = found.changes if found else ()
+    payload = {
+        "name": spec.name,
+        "variables": documents.variables(spec),
+        "code": found.code if found else "",
+    }
+    terms = {
+        "changes": list(changes),
+        "unknown": found.unknown if found else "",
+        "saved": found.saved if found else "",
+        "digest": found.digest if found else "",
+    }
+    action = "terraform.apply" if spec.infra.apply else "terraform.plan"
+    made = Step(_ID, action, payload, drift=_sum(changes), terms=terms)
+    gone = [change[2:] for change in changes if change[0] in _GONE]
+    if gone and not spec.infra.destroy:
+        named = ", ".join(gone[:_MOST]) + (f" and {len(gone) - _MOST} more" if gone[_MOST:] else "")
+        what = f"Terraform would delete, or replace, {named}"
+        made = replace(made, obstacle=(what, "if that is meant: infra.destroy=true"))
+    return (made,)
+
+
+def on(ground: Sequence[Step], step: Step) -> Step:
+    """A step that waits for the infrastructure, if it uses any; what that is, is no part of it."""
+    is_here = step.action == "local.run" and step.id != "register"
+    if not ground or is_here:
+        return step
+    return replace(step, beside=(*step.beside, *(one.id for one in ground)))
+
+
+def _sum(changes: Sequence[str]) -> str:
+    """Changes in numbers; empty when there are none."""
+    if not changes:
+        return ""
+    kinds = [change[0] for change in changes]
+    made = kinds.count("+") + kinds.count("±")
+    lost = kinds.count("-") + kinds.count("±")
+    return f"{made} to add, {kinds.count('~')} to change, {lost} to destroy"
