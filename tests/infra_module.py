@@ -1,4 +1,4 @@
-"""A copy of `infra/`, Terraform with providers that know their schemas, and what can be asked of it.
+"""A copy of `infra/`, Terraform with providers that know their schemas, and what it can be asked.
 
 Each check answers with what is wrong, nothing if all is well; the module is the current folder.
 """
