@@ -27,7 +27,7 @@ NAMES = {
     "virtual_network": "vnet-quickstart-0a1b2c",
     "budget": "budget-quickstart-0a1b2c",
     "devops_project": "quickstart-0a1b2c",
-    "devops_repository": "quickstart-0a1b2c",
+    "devops_repository": "pipelines-0a1b2c",
 }
 
 FULL: dict[str, Any] = {

@@ -15,12 +15,12 @@ CHECKOV = ROOT / ".venv-checkov/bin/checkov"
 # Named, so that another version does not bring others. Left out, each for a reason:
 # - public access (59, 134, 139, 144, 189, 222; with endpoints 33, 49, 50): it can not work out
 #   `!var.private`; tests/network.tftest.hcl tries that, on and off.
-# - keys of one's own (117, 227; 1, 22), signed images, quarantine, several zones or regions, AKS with
-#   an SLA (164-167, 170, 206, 212, 225, 233, 237): dearer, and not asked for.
+# - keys of one's own (117, 227; 1, 22), signed images, quarantine, several zones or regions, an SLA
+#   for AKS (164-167, 170, 206, 212, 225, 233, 237): dearer, and not asked for.
 # - a cluster that keeps no node (150): the spec decides.
-# - nodes of its own for Kubernetes itself, ephemeral disks (226, 232), policies, logs, the driver of
-#   secrets (4, 116, 172), pods of a node (168; 250 with overlay where nothing is said).
-# - a login, certificates or a file share for the page (13, 17, 88): it is for all and keeps nothing.
+# - nodes of its own for Kubernetes itself, ephemeral disks (226, 232), policies, logs, the driver
+#   of secrets (4, 116, 172), pods of a node (168; 250 with overlay where nothing is said).
+# - a login, certificates or a file share for the page (13, 17, 88): it is for all, keeps nothing.
 # - logs of queues and blobs (33; 21): no queue is used, and Azure's activity log tells the rest.
 # - security groups of subnets (31): these hold private endpoints, or are AKS's and App Service's.
 # - an identity for Custom Vision (238), which calls nothing; two reviewers of code (ADO_1).

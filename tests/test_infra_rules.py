@@ -39,7 +39,7 @@ REFUSED = {  # values that a rule refuses, by the variable and the keys of it th
     "names.virtual_network": ["vnet-"],
     "names.budget": ["a budget"],
     "names.devops_project": ["_project", "project."],
-    "names.devops_repository": ["repository/one"],
+    "names.devops_repository": ["repository/one", FULL["names"]["devops_project"].upper()],
     "clusters": [{"1cpu": FULL["clusters"]["cpu"]}],
     "clusters.cpu.vm_priority": ["Spot"],
     "clusters.cpu.min_nodes": [3, -1],
