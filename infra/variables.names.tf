@@ -131,8 +131,4 @@ variable "names" {
     condition     = can(regex("^[a-zA-Z0-9]([\\w .-]{0,62}[\\w-])?$", var.names.devops_repository))
     error_message = "names.devops_repository: 1-64 letters, digits, spaces, _, . or -, starting with a letter or digit, and no dot or space at the end."
   }
-  validation {
-    condition     = lower(var.names.devops_repository) != lower(var.names.devops_project)
-    error_message = "names.devops_repository: another name than the project's, of which Azure DevOps makes an empty repository itself."
-  }
 }

@@ -39,7 +39,7 @@ REFUSED = {  # values that a rule refuses, by the variable and the keys of it th
     "names.virtual_network": ["vnet-"],
     "names.budget": ["a budget"],
     "names.devops_project": ["_project", "project."],
-    "names.devops_repository": ["repository/one", FULL["names"]["devops_project"].upper()],
+    "names.devops_repository": ["repository/one"],
     "clusters": [{"1cpu": FULL["clusters"]["cpu"]}],
     "clusters.cpu.vm_priority": ["Spot"],
     "clusters.cpu.min_nodes": [3, -1],
@@ -87,6 +87,12 @@ def rules():
                 "variables": replaced(dotted, value),
                 "expect_failures": [f"var.{dotted.partition('.')[0]}"],
             }
+    project = FULL["names"]["devops_project"]
+    runs["one_name_for_two"] = {
+        "command": "plan",
+        "variables": replaced("names.devops_repository", project.upper()),
+        "expect_failures": ["var.devops"],
+    }
     return {"variables": FULL, "run": runs}
 
 
