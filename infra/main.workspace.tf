@@ -143,7 +143,7 @@ resource "azurerm_machine_learning_workspace" "this" {
   primary_user_assigned_identity = azurerm_user_assigned_identity.workspace.id
   public_network_access_enabled  = !var.private
   # A private registry does not build images itself, a cluster does; it is named before it is there.
-  image_build_compute_name = var.private ? one(slice(keys(var.clusters), 0, min(1, length(var.clusters)))) : null
+  image_build_compute_name = var.private ? try(keys(var.clusters)[0], null) : null
   tags                     = var.tags
 
   identity {

@@ -18,6 +18,10 @@ variable "devops" {
     error_message = "devops is made by main.devops.tf, which is not here."
   }
   validation {
+    condition     = var.devops == null || lower(var.names.devops_repository) != lower(var.names.devops_project)
+    error_message = "names.devops_repository: another name than the project's, of which Azure DevOps makes an empty repository itself."
+  }
+  validation {
     condition = alltrue([
       for d in var.devops[*] : can(regex("^https://dev\\.azure\\.com/[a-zA-Z0-9]([a-zA-Z0-9-]{0,48}[a-zA-Z0-9])?$", d.organization))
     ])

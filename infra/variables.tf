@@ -74,7 +74,7 @@ variable "clusters" {
 # `[*]` makes a list of none or one: Terraform 1.11 evaluates both sides of `||`, so a null is not asked.
 
 variable "instance" {
-  description = "Machine for notebooks, and the object id of its user (null: who applies); null for none."
+  description = "Machine for notebooks, null for none; owner: object id of the user that it is made for and stays with, null for who applies."
   type = object({
     vm_size = string
     owner   = string

@@ -24,21 +24,22 @@ provider "azurerm" {
 
   # Registering everything azurerm knows asks for rights on the subscription that this does not need.
   resource_provider_registrations = "none"
-  resource_providers_to_register = [
-    "Microsoft.CognitiveServices",
-    "Microsoft.Consumption",
-    "Microsoft.ContainerRegistry",
-    "Microsoft.ContainerService",
-    "Microsoft.KeyVault",
-    "Microsoft.KubernetesConfiguration", # extensions of a Kubernetes cluster
-    "Microsoft.MachineLearningServices",
-    "Microsoft.ManagedIdentity",
-    "Microsoft.Network",
-    "Microsoft.OperationalInsights",
-    "Microsoft.Storage",
-    "Microsoft.Web",
-    "microsoft.insights", # azurerm compares case, and Azure spells this one so
-  ]
+  resource_providers_to_register = concat(
+    [
+      "Microsoft.ContainerRegistry",
+      "Microsoft.KeyVault",
+      "Microsoft.MachineLearningServices",
+      "Microsoft.ManagedIdentity",
+      "Microsoft.OperationalInsights",
+      "Microsoft.Storage",
+      "microsoft.insights", # azurerm compares case, and Azure spells this one so
+    ],
+    var.budget == null ? [] : ["Microsoft.Consumption"],
+    var.custom_vision == null ? [] : ["Microsoft.CognitiveServices"],
+    var.kubernetes == null ? [] : ["Microsoft.ContainerService", "Microsoft.KubernetesConfiguration"],
+    var.private ? ["Microsoft.Network"] : [],
+    var.web == null ? [] : ["Microsoft.Web"],
+  )
 
   features {
     storage {

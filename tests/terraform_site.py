@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from subprocess import PIPE
 from typing import TYPE_CHECKING
 
+from infra_module import rendered, surroundings
 from schema_provider import serving
-from test_infra import rendered, surroundings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import time
 
 import pytest
 from cloud_provider import ALWAYS, LOGIN, Cloud
+from infra_module import copied, provider_schemas, rendered
 from invented_values import TENANT, WHO
 from terraform_site import ended, objections, opened
-from test_infra import copied, provider_schemas, rendered
 
 pytestmark = pytest.mark.slow
 
