@@ -116,20 +116,24 @@ def _spec(spec: Spec) -> Iterator[Finding]:
         yield Finding("signing", what, "" if here else signing.INSTALL)
     if spec.compute.kind == "local" and spec.compute.accelerator in ("cuda", "mps"):
         yield _accelerator(spec.compute.accelerator)
-    if isinstance(spec.infra, TerraformInfra):
-        from mlops_spec.terraform import checks as of_terraform
-
-        for name, text, cure in of_terraform.checks(spec):
-            yield Finding(name, text, cure)
-    if isinstance(spec.workspace, CloudWorkspace):
-        from mlops_spec.azure import checks  # most specs have nothing there
-
-        for name, text, cure in checks.checks(spec):
-            yield Finding(name, text, cure)
+    for name, text, cure in _elsewhere(spec):
+        yield Finding(name, text, cure)
     for group in kinds.GROUPS:
         module = kinds.load(group, getattr(spec, group).kind)
         for name, text, cure in getattr(module, "checks", lambda _: ())(spec):
             yield Finding(name, text, cure)
+
+
+def _elsewhere(spec: Spec) -> Iterator[tuple[str, str, str]]:
+    """What Terraform and Azure tell of a spec that needs them; most specs have nothing there."""
+    if isinstance(spec.infra, TerraformInfra):
+        from mlops_spec.terraform import checks as of_terraform
+
+        yield from of_terraform.checks(spec)
+    if isinstance(spec.workspace, CloudWorkspace):
+        from mlops_spec.azure import checks
+
+        yield from checks.checks(spec)
 
 
 def _accelerator(name: str) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _SECRET = re.compile(
-    r"AccountKey=|SharedAccessKey=|[?&]sig=[\w%+/=-]{20,}"  # Azure connection strings, SAS
+    r"(?:Account|SharedAccess)Key=[\w+/=]*|[?&]sig=[\w%+/=-]{20,}"  # Azure connection strings, SAS
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
     r"|\bey[JK][\w-]{10,}\.[\w-]{10,}\.[\w-]{5,}"  # JSON web token
     r"|\b(?:ghp|gho|ghs|github_pat|hf|xox[abp]|sk)[_-][A-Za-z0-9_-]{16,}"

@@ -200,6 +200,10 @@ def pipeline(spec: Spec, data: Step, parts: Mapping[str, Step], train: str, riva
         },
         needs=(_DATA,),
         code=tuple(dict.fromkeys(name for step in parts.values() for name in step.code)),
-        beside=("environment", "environment_register", *(["compute"] if _has_cluster_step(spec) else [])),
+        beside=(
+            "environment",
+            "environment_register",
+            *(["compute"] if _has_cluster_step(spec) else []),
+        ),
         terms=_terms(spec, pipelines.terms(spec, parts), [_cost(spec, part) for part in parts]),
     )

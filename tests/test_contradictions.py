@@ -9,6 +9,7 @@ MINE = "+experiment=mine"
 QUICK = "+experiment=quickstart"
 FILE = "conf/experiment/mine.yaml"
 LINE = "command line"
+TWINS = ["infra.clusters.cpu.cluster=cpus", "infra.clusters.gpu.cluster=CPUs"]
 DEVOPS = ["infra.devops.organization=https://dev.azure.com/photos"]
 
 
@@ -162,15 +163,7 @@ IMPOSSIBLE = {
     ),
     "two clusters of one name": (
         {},
-        [
-            "render",
-            QUICK,
-            *CLOUD,
-            "infra=terraform_all",
-            *DEVOPS,
-            "infra.clusters.gpu.cluster=CPUs",
-            "infra.clusters.cpu.cluster=cpus",
-        ],
+        ["render", QUICK, *CLOUD, "infra=terraform_all", *DEVOPS, *TWINS],
         [(LINE, "infra.clusters.gpu.cluster", "infra.clusters.cpu is called CPUs, too")],
     ),
     "a sweep of it": (

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from project import CLOUD, ROOT, tree
+from project import ROOT, TERRAFORM, tree
 from toyproject import KINDS, TOY
 
 pytestmark = pytest.mark.slow
@@ -82,14 +82,18 @@ def test_new_project_works_at_once(python: Path, tmp_path) -> None:
 def test_terraform_comes_from_the_wheel_and_nothing_that_lay_beside_it(
     python: Path, tmp_path
 ) -> None:
-    answer = run(python, tmp_path, "render", "+experiment=quickstart", *CLOUD)
+    answer = run(python, tmp_path, "render", "+experiment=quickstart", *TERRAFORM)
     assert "terraform -chdir=infra init" in answer.stdout, answer.stderr
-    written = {p: p.read_bytes() for p in (ROOT / "infra").rglob("*.tf")}
-    written |= {p: p.read_bytes() for p in (ROOT / "infra" / "tests").iterdir()}
-    shipped = {str(path.relative_to(ROOT / "infra")): text for path, text in written.items()}
+    kept = (".tf", ".hcl", ".tfvars")
+    paths = (
+        p for p in (ROOT / "infra").rglob("*") if p.suffix in kept and ".terraform" not in p.parts
+    )
+    shipped = {str(path.relative_to(ROOT / "infra")): path.read_bytes() for path in paths}
     (inside,) = python.parents[1].glob("lib/python*/site-packages/mlops_spec/infra")
     assert {name: text for name, text in tree(inside).items() if text is not None} == shipped
-    laid = tree(tmp_path / "infra")
-    assert laid.pop("quickstart.tfvars.json")
-    assert {name: text for name, text in laid.items() if text is not None} == shipped
+    laid = {name: text for name, text in tree(tmp_path / "infra").items() if text is not None}
+    rendered = {"quickstart.tfvars.json", "quickstart.backend.json"}
+    rendered.add("bootstrap/terraform.tfvars.json")
+    assert laid.keys() == shipped.keys() | rendered
+    assert {name: laid[name] for name in shipped} == shipped
     assert not list(tmp_path.glob("rendered/*/code/mlops_spec/infra"))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlops_spec.azure.place import Place
 
 _AGAIN = "then run the same command again"
-MAKE = "make it: python -m mlops_spec render OVERRIDES, and the commands it prints"
+MAKE = "make it: infra=terraform (docs/infrastructure.md); or name yours by workspace.names"
 _ONCE_MORE = _AGAIN.removeprefix("then ")
 _NOT_THERE = {"ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound"}
 _PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")

@@ -18,7 +18,7 @@ _LOCK = re.compile(r"^\s*(ID|Operation|Who|Created):\s*(.*?)\s*$", re.MULTILINE)
 _GUIDE = "docs/infrastructure.md"
 _MEANT = (  # what Terraform says -> what has happened, and what to do
     (
-        "Saved plan is stale",
+        "Saved plan (is stale|does not match)",
         "the infrastructure has changed since its differences were shown; nothing was applied",
         _COMPARE,
     ),
@@ -28,11 +28,15 @@ _MEANT = (  # what Terraform says -> what has happened, and what to do
         f"take back what causes it, mostly another name or region; on purpose: {_GUIDE}",
     ),
     (
-        r"(?i)could not configure \w+ Authorizer|unable to build authorizer|az login|"
-        r"building account|obtain a token|Authenticating using",
+        (
+            r"(?i)could not configure \w+ Authorizer|unable to build authorizer|az login|"
+            r"building account|obtain a token|Authenticating using"
+        ),
         "nobody is logged in to Azure",
-        "az login, or the variables ARM_CLIENT_ID, ARM_TENANT_ID and ARM_USE_OIDC=true or"
-        " ARM_CLIENT_SECRET",
+        (
+            "az login, or the variables ARM_CLIENT_ID, ARM_TENANT_ID and ARM_USE_OIDC=true or"
+            " ARM_CLIENT_SECRET"
+        ),
     ),
     (
         r"SkuNotAvailable|NotAvailableForSubscription|(?i:sku|size).{0,80}not available",
@@ -55,11 +59,15 @@ _MEANT = (  # what Terraform says -> what has happened, and what to do
         "choose another one (workspace.names), or take it over: terraform import",
     ),
     (
-        "(?i)backend (configuration|initialization)|containers?.* not (be )?found|"
-        "ResourceGroupNotFound.*state|error loading state|failed to get existing workspaces",
+        (
+            "(?i)backend (configuration|initialization)|containers?.* not (be )?found|"
+            "ResourceGroupNotFound.*state|error loading state|failed to get existing workspaces"
+        ),
         "the store of Terraform's state does not answer, or nobody has made it",
-        "make it once: terraform -chdir=infra/bootstrap init && terraform"
-        f" -chdir=infra/bootstrap apply; then {_AGAIN}",
+        (
+            "make it once: terraform -chdir=infra/bootstrap init && terraform"
+            f" -chdir=infra/bootstrap apply; then {_AGAIN}"
+        ),
     ),
     (
         "Failed to query available provider packages|could not connect to registry",
