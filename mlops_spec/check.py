@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mlops_spec import conf_files, kinds, requirements, signing, store
 from mlops_spec.compose import Composer
 from mlops_spec.errors import ExitCode, MlopsError
+from mlops_spec.infra_spec import TerraformInfra
 from mlops_spec.origins import display
 from mlops_spec.spec import leaves
 from mlops_spec.validate import parse
@@ -115,6 +116,11 @@ def _spec(spec: Spec) -> Iterator[Finding]:
         yield Finding("signing", what, "" if here else signing.INSTALL)
     if spec.compute.kind == "local" and spec.compute.accelerator in ("cuda", "mps"):
         yield _accelerator(spec.compute.accelerator)
+    if isinstance(spec.infra, TerraformInfra):
+        from mlops_spec.terraform import checks as of_terraform
+
+        for name, text, cure in of_terraform.checks(spec):
+            yield Finding(name, text, cure)
     if isinstance(spec.workspace, CloudWorkspace):
         from mlops_spec.azure import checks  # most specs have nothing there
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlops_spec import azure_sizes, kinds, names
 from mlops_spec.errors import MlopsError, suggest
 from mlops_spec.infra_spec import PARTS, TerraformInfra
-from mlops_spec.where import AzuremlCompute, CloudWorkspace
+from mlops_spec.where import AzuremlCompute, AzureWorkspace, CloudWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,11 @@ def parts(spec: Spec) -> set[str]:
                 raise MlopsError(message, f"parts are {', '.join(PARTS)}")
             wanted.add(part)
     return wanted
+
+
+def is_by_terraform(spec: Spec) -> bool:
+    """Whether Terraform makes what a run stands on; the emulator makes its own."""
+    return isinstance(spec.infra, TerraformInfra) and isinstance(spec.workspace, AzureWorkspace)
 
 
 def clusters(spec: Spec) -> dict[str, AzuremlCompute]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mlops_spec import ground
 from mlops_spec.infra_spec import TerraformInfra
 from mlops_spec.render import terraform as documents
 from mlops_spec.steps import Step
 from mlops_spec.terraform import comparison
-from mlops_spec.where import AzureWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,23 +23,18 @@ _GONE = ("-", "±")
 _MOST = 5  # that a message names
 
 
-def _is_asked_for(spec: Spec) -> bool:
-    """Whether Terraform makes what a run needs; the emulator needs none."""
-    return isinstance(spec.infra, TerraformInfra) and isinstance(spec.workspace, AzureWorkspace)
-
-
 def look(spec: Spec, *, must: bool) -> Infra | None:
     """What Terraform would change, where a spec asks for it.
 
     Raises:
         StateError: It must be known, and can not be.
     """
-    return comparison.look(spec, must=must) if _is_asked_for(spec) else None
+    return comparison.look(spec, must=must) if ground.is_by_terraform(spec) else None
 
 
 def steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
     """The step, if there is one."""
-    if not _is_asked_for(spec):
+    if not ground.is_by_terraform(spec):
         return ()
     assert isinstance(spec.infra, TerraformInfra)
     found = facts.infra
@@ -51,12 +46,14 @@ def steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
     }
     terms = {
         "changes": list(changes),
+        "sum": _sum(changes),
         "unknown": found.unknown if found else "",
         "saved": found.saved if found else "",
         "digest": found.digest if found else "",
     }
     action = "terraform.apply" if spec.infra.apply else "terraform.plan"
-    made = Step(_ID, action, payload, drift=_sum(changes), terms=terms)
+    drift = "what is there is not as it should be" if changes else ""
+    made = Step(_ID, action, payload, drift=drift, terms=terms)
     gone = [change[2:] for change in changes if change[0] in _GONE]
     if gone and not spec.infra.destroy:
         named = ", ".join(gone[:_MOST]) + (f" and {len(gone) - _MOST} more" if gone[_MOST:] else "")
@@ -65,12 +62,12 @@ def steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
     return (made,)
 
 
-def on(ground: Sequence[Step], step: Step) -> Step:
+def on(made: Sequence[Step], step: Step) -> Step:
     """A step that waits for the infrastructure, if it uses any; what that is, is no part of it."""
     is_here = step.action == "local.run" and step.id != "register"
-    if not ground or is_here:
+    if not made or is_here:
         return step
-    return replace(step, beside=(*step.beside, *(one.id for one in ground)))
+    return replace(step, beside=(*step.beside, *(one.id for one in made)))
 
 
 def _sum(changes: Sequence[str]) -> str:

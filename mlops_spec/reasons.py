@@ -44,6 +44,7 @@ _MEANT = {  # what another value of a part of a request to a workspace means
     "document.version": "its content changed",
     "rival": _RIVAL,
     "job": "it is another model",
+    "code": "infra/*.tf changed",
 }
 _SETTINGS = {  # where a part of a request is in the spec, if it is called otherwise there
     f"environment.{signing.VARIABLE}": "lineage.sign_with",

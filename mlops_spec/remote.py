@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlops_spec import azure_sizes
+from mlops_spec import azure_sizes, ground
 from mlops_spec.azure.place import Place
 from mlops_spec.render import azureml, environments
 from mlops_spec.render import pipeline as pipelines
@@ -42,16 +42,17 @@ def before(spec: Spec, data: Step, facts: Facts) -> Iterator[Step]:
     yield _asset(spec, facts, "environment", environments.document(spec, "train"))
     if is_pipeline(spec):
         yield _asset(spec, facts, "environment_register", environments.document(spec, "register"))
-    if has_cluster(spec):
+    if _has_cluster_step(spec):
         yield _asset(spec, facts, "compute", azureml.cluster(spec))
     code = code_of(data, facts)
     document = azureml.data(spec, collected.payload, code, "${{data}}")
     yield replace(_asset(spec, facts, _DATA, document), needs=("data",))
 
 
-def has_cluster(spec: Spec) -> bool:
-    """Whether jobs wait for nodes of a cluster; otherwise machines are lent for them."""
-    return isinstance(spec.compute, AzuremlCompute) and spec.compute.cluster is not None
+def _has_cluster_step(spec: Spec) -> bool:
+    """Whether a step makes the cluster that jobs wait for: Terraform has not, and none is lent."""
+    has = isinstance(spec.compute, AzuremlCompute) and spec.compute.cluster is not None
+    return has and not ground.is_by_terraform(spec)
 
 
 def is_pipeline(spec: Spec) -> bool:
@@ -114,7 +115,7 @@ def job(spec: Spec, step: Step, data: Step, assets: Mapping[str, str]) -> Step:
         action="azureml.job",
         payload={"workspace": Place.of(spec).uri, "job": document, "spec": step.payload["spec"]},
         needs=tuple(_DATA if need == "data" else need for need in step.needs),
-        beside=("environment", "compute") if has_cluster(spec) else ("environment",),
+        beside=("environment", "compute") if _has_cluster_step(spec) else ("environment",),
         variables={},
         terms=_terms(spec, azureml.terms(spec, step.id), [_cost(spec, step.id)]),
     )
@@ -199,6 +200,6 @@ def pipeline(spec: Spec, data: Step, parts: Mapping[str, Step], train: str, riva
         },
         needs=(_DATA,),
         code=tuple(dict.fromkeys(name for step in parts.values() for name in step.code)),
-        beside=("environment", "environment_register", *(["compute"] if has_cluster(spec) else [])),
+        beside=("environment", "environment_register", *(["compute"] if _has_cluster_step(spec) else [])),
         terms=_terms(spec, pipelines.terms(spec, parts), [_cost(spec, part) for part in parts]),
     )

@@ -8,6 +8,7 @@ infra/                   with infra=terraform: <experiment>.tfvars.json, where i
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 from pathlib import Path
@@ -37,6 +38,10 @@ Requests = list[tuple["Step", dict[str, str]]]  # with the keys of all
 _SPEC, _CLOCK = "spec.json", "schedule.yml"
 _FILES = {"data_asset": "data", "schedule": "scheduled"}  # other names than the step's
 _RENDERED = Path("rendered")
+_MODULE = (
+    *("*.tf", "tests/*.hcl", "tests/*.tfvars"),
+    *("bootstrap/*.tf", "bootstrap/tests/*.hcl"),
+)
 _HEADER = "# Rendered by `python -m mlops_spec render`: change the spec instead.\n"
 
 
@@ -86,7 +91,7 @@ def _module(spec: Spec) -> dict[Path, str]:
     if not _has_terraform(spec) or any(terraform.INFRA.glob("*.tf")):
         return {}
     ours = conf_files.shipped("infra")
-    paths = (*ours.glob("*.tf"), *ours.glob("bootstrap/*.tf"), *ours.glob("tests/*.hcl"))
+    paths = itertools.chain.from_iterable(map(ours.glob, _MODULE))
     return {terraform.INFRA / path.relative_to(ours): path.read_text("utf-8") for path in paths}
 
 

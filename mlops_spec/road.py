@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 def steps(spec: Spec, facts: Facts) -> Iterator[Step]:
     """The steps of a spec in order: the engine's own, then what the target and front end add."""
-    ground = infra_step.steps(spec, facts)
-    yield from ground
+    under = infra_step.steps(spec, facts)
+    yield from under
     for step in (*_core(spec, facts), *_around(spec, facts)):
-        yield infra_step.on(ground, step)
+        yield infra_step.on(under, step)
 
 
 def _around(spec: Spec, facts: Facts) -> Iterator[Step]:

@@ -110,9 +110,12 @@ def plan_lines(plan: Plan, style: Style) -> Iterator[str]:
 
 
 def _about(planned: Planned) -> list[str]:
-    """What a step would change, one by one; or that nobody knows."""
-    unknown = planned.step.terms.get("unknown", "")
-    return [f"not compared: {unknown}"] if unknown else planned.step.terms.get("changes", [])
+    """What the infrastructure lacks, in numbers and one by one; or that nobody knows."""
+    terms = planned.step.terms
+    if terms.get("unknown"):
+        return [f"not compared: {terms['unknown']}"]
+    changes: list[str] = terms.get("changes", [])
+    return [terms["sum"], *changes] if changes else []
 
 
 def money(plan: Plan) -> str:

@@ -56,6 +56,28 @@ def at(name: str, start: str) -> str:
     return f"{CONF / name}.yaml:{number}"
 
 
+def command_of(experiment: str, folder: Path, data: dict[str, str]) -> list[str]:
+    """The words that an experiment's first lines run it by, with files and folders that exist."""
+    lines = (CONF / "experiment" / f"{experiment}.yaml").read_text("utf-8").splitlines()
+    command = next(line for line in lines if line.startswith("# python -m mlops_spec "))
+    pairs = (word.split("=", 1) for word in command.split()[4:])
+    return [f"{key}={_place(folder, value, data)}" for key, value in pairs]
+
+
+def _place(folder: Path, value: str, data: dict[str, str]) -> str:
+    """A file or a folder of photographs where a command says `path/to/...`; else the value."""
+    if not value.startswith("path/to/"):
+        return value
+    path = folder / value
+    if path.suffix:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("path,label\n")
+    else:
+        for part in ("train", "val", "test"):
+            (path / (data.get(part) or "")).mkdir(parents=True, exist_ok=True)
+    return str(path)
+
+
 def tree(folder: Path) -> dict[str, bytes | None]:
     """All that a folder holds: path -> content, None for a folder."""
     return {

@@ -9,6 +9,7 @@ MINE = "+experiment=mine"
 QUICK = "+experiment=quickstart"
 FILE = "conf/experiment/mine.yaml"
 LINE = "command line"
+DEVOPS = ["infra.devops.organization=https://dev.azure.com/photos"]
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +116,62 @@ IMPOSSIBLE = {
         experiment("lineage:\n  trusted_key: abc"),
         [MINE],
         [(f"{FILE}:4", "lineage.trusted_key", "base64 of its 32 bytes, or PEM, got 'abc'")],
+    ),
+    "Terraform for no workspace": (
+        {},
+        [QUICK, "infra=terraform"],
+        [(at("infra/terraform", "kind"), "infra.kind", "workspace=azure")],
+    ),
+    "names that Azure does not take": (
+        experiment("workspace:\n  names:\n    key_vault: kv--photos\n    keyvault: x"),
+        [
+            "plan",
+            MINE,
+            *CLOUD,
+            "workspace.names.storage_account=ab",
+            f"workspace.names.web_app={'w' * 61}",
+        ],
+        [
+            (f"{FILE}:5", "workspace.names.key_vault", "single -, from a letter, got 'kv--photos'"),
+            (f"{FILE}:6", "workspace.names.keyvault", "did you mean key_vault?"),
+            (LINE, "workspace.names.storage_account", "too short: 3 to 24 characters, got 'ab'"),
+            (LINE, "workspace.names.web_app", "too long: 2 to 60 characters"),
+        ],
+    ),
+    "infrastructure that can not be made": (
+        {},
+        [
+            "render",
+            QUICK,
+            *CLOUD,
+            "infra=terraform_all",
+            "infra.instance.vm_size=Standard_NC6",
+            "infra.kubernetes={vm_size: Standard_NV12, min_nodes: 4}",
+            "infra.clusters.gpu={vm_size: Standard_ND24rs, min_nodes: 3}",
+            "budget.per_month=100",
+        ],
+        [
+            (LINE, "infra.instance.vm_size", "is gone since 2023-09-06; Standard_NC4as_T4_v3"),
+            (LINE, "infra.kubernetes.vm_size", "is gone since 2023-09-06"),
+            (LINE, "infra.kubernetes.min_nodes", "at most infra.kubernetes.max_nodes, 3, got 4"),
+            (LINE, "infra.clusters.gpu.vm_size", "is gone since 2023-09-06"),
+            (LINE, "infra.clusters.gpu.min_nodes", "at most infra.clusters.gpu.max_nodes, 2"),
+            (at("infra/terraform", "  organization"), "infra.devops.organization", "dev.azure.com"),
+            (at("config", "  alert"), "budget.alert", "budget.alert=[you@example.org]"),
+        ],
+    ),
+    "two clusters of one name": (
+        {},
+        [
+            "render",
+            QUICK,
+            *CLOUD,
+            "infra=terraform_all",
+            *DEVOPS,
+            "infra.clusters.gpu.cluster=CPUs",
+            "infra.clusters.cpu.cluster=cpus",
+        ],
+        [(LINE, "infra.clusters.gpu.cluster", "infra.clusters.cpu is called CPUs, too")],
     ),
     "a sweep of it": (
         {},

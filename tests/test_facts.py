@@ -136,6 +136,7 @@ def test_the_record_holds_what_the_plan_asked_for():
         "code": {"trainers.transfer": {"trainers.transfer": "digest"}},
         "target": {},
         "frontend": {},
+        "infra": None,
         "tools": {"python": "3"},
         "machine": {},
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from project import command_of
 from pydantic import BaseModel
 
 from mlops_spec import kinds
@@ -68,9 +69,16 @@ def differences(model, values, key):
     yield from (f"{key}.{field} is missing" for field in model.model_fields.keys() - values.keys())
     yield from (f"{key}.{field} is unknown" for field in values.keys() - model.model_fields.keys())
     for field, info in model.model_fields.items():
-        inner = chosen(info.annotation, values[field]) if values.get(field) is not None else None
-        if inner is not None:
-            yield from differences(inner, values[field], f"{key}.{field}")
+        several = typing.get_origin(info.annotation) is dict
+        annotation = typing.get_args(info.annotation)[1] if several else info.annotation
+        found = values.get(field)
+        parts = (
+            {f"{field}.{name}": one for name, one in found.items()} if several else {field: found}
+        )
+        for name, one in parts.items():
+            inner = chosen(annotation, one) if one is not None else None
+            if inner is not None:
+                yield from differences(inner, one, f"{key}.{name}")
 
 
 def test_the_folders_are_not_empty():
@@ -127,28 +135,11 @@ def test_an_experiment_is_valid_once_its_required_values_are_given(path, tmp_pat
     composer = Composer()
     asked = composer.compose([f"+experiment={path.stem}"])
     missing = [key for key, value in leaves(asked.values) if value == "???"]
-    command = next(x for x in path.read_text("utf-8").splitlines() if x.startswith("# python -m"))
-    given = dict(word.split("=", 1) for word in command.split()[5:])
-    assert {*missing} <= given.keys(), "the command gives what is required"
-    places = {value: place(tmp_path, value, asked.values["data"]) for value in given.values()}
-    overrides = [f"{key}={places[value]}" for key, value in given.items()]
-    composition = composer.compose([f"+experiment={path.stem}", *overrides])
+    words = command_of(path.stem, tmp_path, asked.values["data"])
+    assert {*missing} <= {word.partition("=")[0] for word in words[1:]}, "what is required"
+    composition = composer.compose(words)
     spec = parse(composition.values, composition.origins, composition.problems)
     assert spec.name == asked.values["name"]
-
-
-def place(folder, value, data):
-    """A file or a folder of photographs where a command says `path/to/...`; else the value."""
-    if not value.startswith("path/to/"):
-        return value
-    path = folder / value
-    if path.suffix:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("path,label\n")
-    else:
-        for part in ("train", "val", "test"):
-            (path / (data.get(part) or "")).mkdir(parents=True, exist_ok=True)
-    return path
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name)

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from mlops_spec.compose import Composer
-from mlops_spec.facts import Facts, Lazy, Record
+from mlops_spec.facts import Facts, Infra, Lazy, Record
 from mlops_spec.plan import plan
 from mlops_spec.pretrained import Pretrained
 from mlops_spec.registry import Version
@@ -28,6 +28,7 @@ class Now:
     source: str = "images"
     weights: Pretrained | None = None
     code: dict[str, str] = field(default_factory=dict)  # module -> digest, "first" if not given
+    infra: dict[str, str | list[str]] | None = None  # what Terraform tells
 
 
 @dataclass
@@ -48,6 +49,7 @@ class World:
             code=Lazy(lambda module: {module: now.code.get(module, "first")}),
             finished=self.finished,
             latest=self.latest.get(spec.name, {}),
+            infra=Infra(**{"code": "first", **now.infra}) if now.infra is not None else None,
         )
         return plan(spec, facts, composition.origins)
 

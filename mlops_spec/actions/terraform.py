@@ -28,7 +28,7 @@ def plan(step: Step, context: Context) -> Outcome:
             context.emit(line)
         data = f"TF_DATA_DIR={binary.folder(step.payload['name']) / 'data'}"
         command = f"{data} terraform -chdir=infra apply {step.terms['saved']}"
-        raise StepError(f"the infrastructure differs: {step.drift}", f"apply it: {command}")
+        raise StepError(f"the infrastructure differs: {step.terms['sum']}", f"apply it: {command}")
     return _told(step, context, "as the spec wants it")
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     Hear = Callable[[str], None]
 
-LEAST = (1, 11)
+_LEAST = (1, 11)
+LEAST_TEXT = ".".join(map(str, _LEAST))
 _INSTALL = "install it: https://developer.hashicorp.com/terraform/install"
 _OWN = Path(".mlops/terraform")
 _STEPS = ("apply_start", "apply_progress", "apply_complete", "apply_errored")
@@ -49,9 +50,8 @@ def check() -> str:
     except (ValueError, KeyError) as error:
         said = redact((answer.stderr or answer.stdout).strip()[:200])
         raise StateError(f"terraform does not tell its version: {said}", _INSTALL) from error
-    if numbers < LEAST:
-        least = ".".join(map(str, LEAST))
-        message = f"terraform {version} is too old: infra/ needs {least} or newer"
+    if numbers < _LEAST:
+        message = f"terraform {version} is too old: infra/ needs {LEAST_TEXT} or newer"
         raise StateError(message, _INSTALL)
     return version
 
@@ -131,6 +131,7 @@ class _Process:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,  # Ctrl-C reaches it from here
+            umask=0o077,  # a state and a saved plan hold secrets
         )
 
     def __enter__(self) -> Self:

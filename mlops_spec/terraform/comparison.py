@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from mlops_spec.spec import Spec
 
-_RENDER = "python -m mlops_spec render OVERRIDES, the same ones"
+RENDER = "python -m mlops_spec render OVERRIDES, the same ones"
+PATIENCE = "10s"  # for somebody else to finish
 _WANTED = {"create": "+", "update": "~", "delete": "-", "replace": "±"}
 
 
@@ -85,12 +86,12 @@ def _difference(found: str, wanted: str) -> str:
 def _compared(spec: Spec) -> Infra:
     binary.check()
     if not any(documents.INFRA.glob("*.tf")):
-        raise StateError("there is no Terraform code in infra/", _RENDER)
+        raise StateError("there is no Terraform code in infra/", RENDER)
     wrong = list(stale(spec))
     if wrong:
-        cure = f"{_RENDER}; who wants another value changes the spec, not this file"
+        cure = f"{RENDER}; who wants another value changes the spec, not this file"
         raise StateError(wrong[0], cure)
-    _check_login()
+    check_login()
     sys.stderr.write("comparing the infrastructure with infra/*.tf...\n")
     folder = binary.folder(spec.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +99,7 @@ def _compared(spec: Spec) -> Infra:
     config = f"-backend-config={spec.name}.backend.json"
     binary.run(spec.name, ["init", "-input=false", "-reconfigure", config], _nobody)
     words = ["plan", "-input=false", f"-out={saved}", f"-var-file={spec.name}.tfvars.json"]
-    binary.run(spec.name, [*words, "-lock-timeout=10s"], _nobody)
+    binary.run(spec.name, [*words, f"-lock-timeout={PATIENCE}"], _nobody)
     saved.chmod(0o600)  # it holds what the state holds
     found = binary.document(spec.name, "show", str(saved))
     return Infra(
@@ -129,7 +130,7 @@ def _nobody(_: str) -> None:
     """Comparing makes nothing that would be told."""
 
 
-def _check_login() -> None:
+def check_login() -> None:
     """Says at once what Terraform finds out late, and in many words.
 
     Raises:

@@ -1,0 +1,331 @@
+"""Infrastructure as a step: the real Terraform, against a cloud that is only made up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cloud_provider import LOGIN, Cloud
+from project import TERRAFORM, shipped_composer
+from schema_provider import serving
+from test_infra import provider_schemas, surroundings
+
+from mlops_spec import files, infra_step, run, store
+from mlops_spec.cli import main
+from mlops_spec.errors import StateError
+from mlops_spec.plan import plan
+from mlops_spec.validate import parse
+
+pytestmark = pytest.mark.slow
+
+WORDS = ["+experiment=quickstart", *TERRAFORM, "infra.remote_state=false"]
+CLUSTER = "azurerm_machine_learning_compute_cluster"
+GROUP, STORAGE = "azurerm_resource_group", "azurerm_storage_account"
+NO_SKU = 'creating Compute "cpu": SkuNotAvailable: STANDARD_DS3_V2 is not available in westeurope.'
+REPLACING = {(GROUP, "location"), (STORAGE, "location"), (CLUSTER, "vm_size")}
+MORE = "compute.max_nodes=3"
+
+
+class View:
+    """Hears what a step says."""
+
+    def __init__(self):
+        self.lines = []
+
+    def started(self, planned):
+        """It is known already."""
+
+    def line(self, _step_id, text):
+        self.lines.append(text)
+
+
+@pytest.fixture(scope="module")
+def schemas():
+    return provider_schemas()
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch, schemas):
+    """A cloud that is asked by whoever runs Terraform in this folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mlops_spec.compose.Composer", shipped_composer)
+    made = Cloud(REPLACING)
+    with serving(schemas, made) as reattach:
+        for name, value in surroundings(reattach).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("ARM_CLIENT_ID", "me")
+        assert main(["render", *WORDS]) == 0
+        yield made
+        made.release()
+
+
+def wanted(*more):
+    composition = shipped_composer().compose([*WORDS, *more])
+    spec = parse(composition.values, composition.origins, composition.problems)
+    return spec, composition.origins
+
+
+def planned(*more, ask=False):
+    """The step of the infrastructure with the facts it follows from.
+
+    With `ask` as `run` plans it: it must be known, and a workspace that is there is asked.
+    """
+    spec, origins = wanted(*more)
+    now = run.read_facts(spec, ask=ask, compare=True)
+    return plan(spec, now, origins).steps[0], now
+
+
+def performed(step, now, view=None):
+    store.open_root()
+    return run._perform(step, "quickstart", now, view or View(), None)
+
+
+def applied(*more):
+    if more:
+        assert main(["render", *WORDS, *more]) == 0
+    result = performed(*planned(*more))
+    assert result.status == "done", result.error
+    return result
+
+
+def test_what_plan_shows_is_made_and_then_there_is_nothing_to_do(cloud, capsys):
+    assert main(["plan", *WORDS]) == 0
+    shown = capsys.readouterr().out
+    assert "infra        never ran\n" in shown
+    count = shown.count("  + azurerm_")
+    assert f"  {count} to add, 0 to change, 0 to destroy\n" in shown
+    assert "  + azurerm_machine_learning_workspace.this\n" in shown
+    assert not cloud.resources
+    view = View()
+    result = performed(*planned(), view)
+    assert result.status == "done", result.error
+    assert f"{count} added, 0 changed, 0 destroyed" in result.text
+    assert any("azurerm_key_vault.this: Creation complete" in line for line in view.lines)
+    assert len(cloud.of(STORAGE)) == 1
+    again, _now = planned()
+    assert again.status == "reuse"
+    outputs = files.read_json(store.outputs(again.key) / "outputs.json")
+    (vault,) = (cloud.resources[one]["name"] for one in cloud.of("azurerm_key_vault"))
+    assert outputs["names"]["key_vault"] == vault
+
+
+def test_outputs_are_facts_of_the_next_run(cloud):
+    applied()
+    _, now = planned()
+    (workspace,) = cloud.of("azurerm_machine_learning_workspace")
+    assert now.infra.outputs["workspace_id"] == workspace
+    assert now.document()["infra"]["outputs"]["workspace_id"] == workspace
+
+
+def test_a_setting_that_changed_is_changed_in_place(cloud):
+    applied()
+    cloud.applied.clear()
+    assert main(["render", *WORDS, MORE]) == 0
+    step, now = planned(MORE)
+    assert (step.status, step.step.terms["changes"]) == ("run", [f'~ {CLUSTER}.this["cpu"]'])
+    assert step.why.startswith("variables.clusters.cpu.max_nodes 2 -> 3")
+    assert performed(step, now).status == "done"
+    assert cloud.applied == [(CLUSTER, "update")]
+
+
+def test_what_is_gone_behind_its_back_is_made_again(cloud):
+    applied()
+    cloud.forget(CLUSTER)
+    step, now = planned()
+    assert (step.status, step.why) == ("run", "what is there is not as it should be")
+    assert performed(step, now).status == "done"
+    assert len(cloud.of(CLUSTER)) == 1
+
+
+def test_another_plan_than_the_one_that_was_shown_is_not_applied(cloud):
+    step, now = planned()
+    with Path(step.step.terms["saved"]).open("ab") as saved:
+        saved.write(b"more")
+    result = performed(step, now)
+    assert "is not the plan that was shown; nothing was applied" in result.error
+    assert not cloud.resources
+
+
+def test_a_plan_that_went_stale_is_compared_anew(cloud):
+    step, now = planned()
+    kept = Path(step.step.terms["saved"]).read_bytes()
+    assert performed(step, now).status == "done"
+    cloud.applied.clear()
+    Path(step.step.terms["saved"]).write_bytes(kept)  # as one has it who looked before that
+    result = performed(replaced(step), now)
+    assert "has changed since its differences were shown; nothing was applied" in result.error
+    assert "run the same command again" in result.error
+    assert not cloud.applied
+
+
+def replaced(step):
+    """The step under another key, as if nobody had finished it."""
+    return replace(step, key=step.key[::-1])
+
+
+def test_what_fails_half_way_is_continued_by_the_next_run(cloud):
+    cloud.fail(CLUSTER, NO_SKU)
+    result = performed(*planned())
+    assert result.status == "failed"
+    assert "the region has not this size" in result.error
+    assert f'{CLUSTER}.this["cpu"]: {NO_SKU}' in result.error
+    assert "workspace.location" in result.error
+    made = len(cloud.applied)
+    assert made > 10
+    again, now = planned()
+    assert again.step.terms["changes"] == [f'+ {CLUSTER}.this["cpu"]']
+    assert performed(again, now).status == "done"
+    assert len(cloud.applied) == made + 1
+
+
+def test_who_holds_the_lock_is_named(cloud):
+    (step, now), done = planned(), []
+    cloud.delay(GROUP, 60)
+    other = threading.Thread(target=lambda: done.append(performed(step, now)))
+    other.start()
+    assert cloud.delayed.wait(30)
+    with pytest.raises(StateError, match="works on the same infrastructure since 20") as caught:
+        planned_quickly()
+    assert "terraform -chdir=infra force-unlock " in caught.value.cure
+    cloud.release()
+    other.join()
+    assert done[0].status == "done"
+
+
+def planned_quickly():
+    """As another person would plan it, who does not wait long for the lock."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlops_spec.terraform.comparison.PATIENCE", "0s")
+        return planned(ask=True)
+
+
+@pytest.mark.usefixtures("cloud")
+def test_data_is_not_deleted_by_another_region(capsys):
+    applied()
+    words = [*WORDS, "workspace.location=northeurope"]
+    assert main(["render", *words]) == 0
+    assert main(["plan", *words]) == 0
+    said = capsys.readouterr().out
+    assert "not compared: data or models would be deleted" in said
+    assert f"{STORAGE}.this" in said
+
+
+def test_what_would_be_deleted_has_to_be_meant(cloud):
+    applied()
+    serverless = ("compute.cluster=null",)
+    assert main(["render", *WORDS, *serverless]) == 0
+    with pytest.raises(StateError, match=f"would delete, or replace, {CLUSTER}") as caught:
+        planned(*serverless)
+    assert caught.value.cure == "if that is meant: infra.destroy=true"
+    assert performed(*planned(*serverless, "infra.destroy=true")).status == "done"
+    assert not cloud.of(CLUSTER)
+
+
+@pytest.mark.usefixtures("cloud")
+def test_variables_that_were_edited_by_hand_are_not_applied():
+    path = Path("infra/quickstart.tfvars.json")
+    path.write_text(path.read_text("utf-8").replace("westeurope", "northeurope"), "utf-8")
+    with pytest.raises(StateError, match="location is northeurope, should be westeurope") as caught:
+        planned(ask=True)
+    assert "who wants another value changes the spec" in caught.value.cure
+
+
+@pytest.mark.usefixtures("cloud")
+def test_code_that_does_not_keep_to_the_names_is_told():
+    path = Path("infra/main.workspace.tf")
+    changed = path.read_text("utf-8").replace("var.names.key_vault", '"kv-mine"')
+    path.write_text(changed, "utf-8")
+    result = performed(*planned())
+    assert "key_vault is kv-mine, should be kv-mlopsquickstar" in result.error
+    assert "workspace.names" in result.error
+
+
+@pytest.mark.usefixtures("cloud")
+def test_nobody_is_logged_in(monkeypatch, capsys):
+    monkeypatch.delenv("ARM_CLIENT_ID")
+    with pytest.raises(StateError, match="nobody is logged in to Azure"):
+        planned(ask=True)
+    assert main(["plan", *WORDS]) == 0
+    assert "not compared: nobody is logged in to Azure" in capsys.readouterr().out
+
+
+def test_a_login_that_azure_does_not_take(cloud):
+    cloud.fail(LOGIN, "building account: could not acquire access token: please run `az login`")
+    with pytest.raises(StateError, match="nobody is logged in to Azure") as caught:
+        planned(ask=True)
+    assert "ARM_USE_OIDC" in caught.value.cure
+
+
+@pytest.mark.usefixtures("cloud")
+def test_without_terraform(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StateError, match="there is none on the PATH") as caught:
+        planned(ask=True)
+    assert "developer.hashicorp.com" in caught.value.cure
+
+
+@pytest.mark.usefixtures("cloud")
+def test_an_old_terraform(monkeypatch, tmp_path):
+    old = tmp_path / "terraform"
+    old.write_text('#!/bin/sh\necho \'{"terraform_version": "1.5.7"}\'\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(StateError, match=r"terraform 1\.5\.7 is too old: infra/ needs 1\.11"):
+        planned(ask=True)
+
+
+def test_somebody_else_applies(cloud):
+    assert main(["render", *WORDS, "infra.apply=false"]) == 0
+    step, now = planned("infra.apply=false")
+    result = performed(step, now)
+    assert result.status == "failed"
+    command = result.error.partition("apply it: ")[2]
+    assert "to add, 0 to change" in result.error
+    assert not cloud.resources
+    subprocess.run(command, shell=True, check=True, capture_output=True)  # noqa: S602 - as told
+    again, now = planned("infra.apply=false")
+    assert not again.step.terms["changes"]
+    assert performed(again, now).status == "done"
+
+
+def test_an_interruption_ends_what_has_begun_and_the_next_run_continues(cloud):
+    step, now = planned()
+    cloud.delay(STORAGE, 60)
+    threading.Thread(target=lambda: cloud.delayed.wait(30) and signal_main()).start()
+    with pytest.raises(KeyboardInterrupt):
+        performed(step, now)
+    assert len(cloud.of(GROUP)) == 1
+    again, now = planned()
+    assert f"+ {GROUP}.this" not in again.step.terms["changes"]
+    assert performed(again, now).status == "done"
+
+
+def signal_main():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.usefixtures("cloud")
+def test_no_secret_of_azures_is_kept_but_in_the_state():
+    view = View()
+    assert performed(*planned(), view).status == "done"
+    assert "secret-" not in "".join(view.lines)
+    state = Path("infra/quickstart.tfstate")
+    assert "secret-" in state.read_text("utf-8")  # what it would look like
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+    for path in Path(".mlops").rglob("*"):
+        assert not path.is_file() or b"secret-" not in path.read_bytes(), path
+    assert not list(Path(".mlops/terraform").rglob("plan"))
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_workspace_that_is_yet_to_be_made_is_not_asked():
+    _, now = planned(ask=True)  # there is no Azure that it could ask
+    assert now.infra.makes(infra_step.WORKSPACE)
+    assert now.versions == ()
+    assert now.lost.get("anything", False)
