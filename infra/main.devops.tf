@@ -219,7 +219,7 @@ data "azuredevops_agent_queue" "hosted" {
 locals {
   authorised = length(local.devops) == 0 ? {} : merge(
     { for name, connection in local.connections : name => { type = "endpoint", id = connection.id } },
-    { for name, environment in azuredevops_environment.this : "environment ${name}" => { type = "environment", id = environment.id } },
+    { for name, environment in azuredevops_environment.this : "environment/${name}" => { type = "environment", id = environment.id } },
     { for group in azuredevops_variable_group.secrets : "secrets" => { type = "variablegroup", id = group.id } },
     { for queue in data.azuredevops_agent_queue.hosted : "queue" => { type = "queue", id = queue.id } },
   )
@@ -228,7 +228,7 @@ locals {
 resource "azuredevops_pipeline_authorization" "this" {
   for_each = {
     for pair in setproduct(keys(azuredevops_build_definition.this), keys(local.authorised)) :
-    join(": ", pair) => { pipeline = pair[0], to = local.authorised[pair[1]] }
+    join("/", pair) => { pipeline = pair[0], to = local.authorised[pair[1]] }
   }
 
   project_id  = azuredevops_project.this[0].id

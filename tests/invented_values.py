@@ -36,7 +36,9 @@ _IN_GROUP = {  # what is made in a resource group: its type, as Azure spells it
 }
 _IDS = {
     "azapi_resource": "{parent_id}/{child}/{name}",
-    "azurerm_federated_identity_credential": "{parent_id}/federatedIdentityCredentials/{name}",
+    "azurerm_federated_identity_credential": (
+        "{user_assigned_identity_id}/federatedIdentityCredentials/{name}"
+    ),
     "azurerm_key_vault_secret": "https://{vault}.vault.azure.net/secrets/{name}/1",
     "azurerm_kubernetes_cluster_extension": (
         "{cluster_id}/providers/Microsoft.KubernetesConfiguration/extensions/{name}"
@@ -60,6 +62,13 @@ _IDS = {
         kind: f"{_GROUP}/{{resource_group_name}}/providers/{path}/{{name}}"
         for kind, path in _IN_GROUP.items()
     },
+}
+_NUMBERED = {  # Azure DevOps counts these
+    "azuredevops_agent_queue",
+    "azuredevops_build_definition",
+    "azuredevops_check_approval",
+    "azuredevops_environment",
+    "azuredevops_variable_group",
 }
 _ADDRESSES = {  # attribute, a regular expression -> what Azure calls it
     r"(?:primary|secondary)_([a-z]+)_(?:[a-z]+_)?host": "{name}.{part}.core.windows.net",
@@ -108,7 +117,10 @@ def _words(values, subscription):
 def identifier(kind, values, subscription):
     """The id of a resource from its type and values, in the shape that Azure gives it."""
     words = _words(values, subscription)
-    decided = sorted((name, words[name]) for name in values.keys() & words.keys() - {"id"})
+    plain = {name: str(value) for name, value in values.items() if isinstance(value, str | int)}
+    decided = sorted((name, value) for name, value in plain.items() if name != "id")
+    if kind in _NUMBERED:
+        return str(uuid.UUID(guid(kind, *decided)).int % 1_000_000)
     words["guid"] = words.get("name") or guid(kind, *decided)
     return _IDS[kind].format_map(words) if kind in _IDS else guid(kind, *decided)
 

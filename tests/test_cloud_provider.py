@@ -75,7 +75,7 @@ def test_ids_and_addresses_are_azures(applied):
         f"{group}/providers/Microsoft.MachineLearningServices/workspaces/{names['workspace']}"
     )
     assert cloud.of(WORKSPACE) == [workspace]
-    assert cloud.of(CLUSTER) == [f"{workspace}/computes/{rendered()['cluster']['name']}"]
+    assert cloud.of(CLUSTER) == [f"{workspace}/computes/cpu"]
     (vault,) = cloud.of("azurerm_key_vault")
     assert cloud.resources[vault]["vault_uri"] == f"https://{names['key_vault']}.vault.azure.net/"
 
@@ -96,21 +96,22 @@ def test_what_azure_decides_is_there_and_nothing_else(applied):
 
 
 def test_a_variable_changes_in_place_and_another_replaces(applied):
-    larger = {**rendered()["cluster"], "max_nodes": 7}
-    address = f"{CLUSTER}.this[0]"
-    assert applied.plan(cluster=larger) == {address: "update"}
+    larger = {**rendered()["clusters"]["cpu"], "max_nodes": 7}
+    other = {**larger, "vm_size": "Standard_E4s_v3"}
+    address = f'{CLUSTER}.this["cpu"]'
+    assert applied.plan(clusters={"cpu": larger}) == {address: "update"}
     assert applied.apply() == []
     assert applied.cloud.applied[-1] == (CLUSTER, "update")
     (cluster,) = applied.cloud.of(CLUSTER)
     assert applied.cloud.resources[cluster]["scale_settings"][0]["max_node_count"] == 7
-    assert applied.plan(cluster={**larger, "vm_size": "Standard_E4s_v3"}) == {address: "replace"}
+    assert applied.plan(clusters={"cpu": other}) == {address: "replace"}
     assert applied.apply() == []
     assert applied.cloud.applied[-2:] == [(CLUSTER, "delete"), (CLUSTER, "create")]
 
 
 def test_what_was_deleted_behind_its_back_is_planned_anew(applied):
     assert len(applied.cloud.forget(CLUSTER)) == 1
-    assert applied.plan() == {f"{CLUSTER}.this[0]": "create"}
+    assert applied.plan() == {f'{CLUSTER}.this["cpu"]': "create"}
     assert applied.apply() == []
     assert applied.plan() == {}
 
@@ -127,8 +128,8 @@ def test_what_failed_half_way_is_finished_by_the_next(site):
     planned = site.plan()
     site.cloud.fail(CLUSTER, NO_SKU)
     assert site.apply() == [(NO_SKU, "")]
-    assert planned.keys() - site.state() == {f"{CLUSTER}.this[0]"}
-    assert site.plan() == {f"{CLUSTER}.this[0]": "create"}
+    assert planned.keys() - site.state() == {f'{CLUSTER}.this["cpu"]'}
+    assert site.plan() == {f'{CLUSTER}.this["cpu"]': "create"}
     assert site.apply() == []
     assert site.plan() == {}
 
@@ -203,6 +204,12 @@ def test_killed_it_does_not_know_what_it_made(site):
 
 def test_destroyed_nothing_is_left(applied):
     applied.plan()
+    assert "lifecycle.prevent_destroy" in str(
+        objections(applied.run("destroy", "-auto-approve", "-json"))
+    )
+    for path in applied.folder.glob("main.*.tf"):  # who wants to lose data and models says so there
+        text = path.read_text("utf-8")
+        path.write_text(text.replace("prevent_destroy = true", "prevent_destroy = false"), "utf-8")
     assert objections(applied.run("destroy", "-auto-approve", "-json")) == []
     assert applied.cloud.resources == {}
     assert applied.state() == set()

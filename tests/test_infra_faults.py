@@ -256,10 +256,6 @@ FAULTS = {  # file, text, what replaces it, the check that sees it, part of what
         *("main.aks", "[azurerm_kubernetes_cluster_extension.azureml, ", "["),
         *("order", "kubernetes_compute -> azurerm_kubernetes_cluster_extension"),
     ),
-    "page too early": (
-        *("main.web", "  depends_on = [azurerm_role_assignment.web]\n", ""),
-        *("order", "azurerm_linux_web_app.this -> azurerm_role_assignment.web"),
-    ),
     "key known too late": (
         *("main.devops", 'name => { type = "endpoint"', 'connection.id => { type = "endpoint"'),
         *("first apply", "Invalid for_each argument"),
