@@ -54,8 +54,11 @@ variable "clusters" {
   nullable = false
 
   validation {
-    condition     = alltrue([for name in keys(var.clusters) : can(regex("^[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]$", name))])
-    error_message = "clusters: names of 3-32 letters, digits or -, from a letter to a letter or digit."
+    condition = alltrue([
+      for name in keys(var.clusters) :
+      can(regex("^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$", name)) && !can(regex("-[0-9]+$", name))
+    ])
+    error_message = "clusters: names of 3-24 letters, digits or -, from a letter to a letter or digit, and no - before a number at the end."
   }
   validation {
     condition     = alltrue([for c in var.clusters : contains(["Dedicated", "LowPriority"], c.vm_priority)])

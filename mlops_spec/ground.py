@@ -61,6 +61,9 @@ def contradictions(spec: Spec) -> Iterator[tuple[str, str]]:
     """What can not be made: key and message."""
     if isinstance(spec.workspace, CloudWorkspace):
         yield from names.problems(spec.name, spec.workspace)
+        for key, compute in clusters(spec).items():
+            if said := names.refused("cluster", str(compute.cluster)):
+                yield f"{key}.cluster", said
     if not isinstance(spec.infra, TerraformInfra):
         return
     if not isinstance(spec.workspace, CloudWorkspace):

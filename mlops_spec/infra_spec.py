@@ -26,11 +26,16 @@ class Instance(Section):
     owner: Annotated[str, Field(pattern=GUID)] | None  # object id of who uses it; none: who applies
 
 
+_HOST = r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$"
+
+
 class Tls(Section):
     """How a cluster that serves is called over HTTPS."""
 
-    secret: str  # of Kubernetes, in the namespace azureml
-    host: str  # the name that its certificate is for
+    # The name of a secret of Kubernetes in the namespace azureml; called so, since values of keys
+    # with `secret` in their names are taken for secrets
+    certificate: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+    host: Annotated[str, Field(pattern=_HOST)]  # the name that its certificate is for
 
 
 class Kubernetes(Section):
@@ -38,7 +43,7 @@ class Kubernetes(Section):
 
     vm_size: VmSize
     min_nodes: Annotated[Int, Field(ge=1)]
-    max_nodes: Annotated[Int, Field(ge=1)]
+    max_nodes: Annotated[Int, Field(ge=1, le=1000)]
     tls: Tls | None
 
 
@@ -48,27 +53,32 @@ class CustomVision(Section):
     sku: Literal["F0", "S0"]
 
 
+_IMAGE = r"^[a-z0-9]+([._/-][a-z0-9]+)*:\w[\w.-]{0,127}$"
+
+
 class Web(Section):
     """The App Service of a front end."""
 
-    sku: Annotated[str, Field(pattern=r"^[A-Z]+\d*(v\d)?$")]
-    image: Annotated[str, Field(pattern=r"^[a-z0-9/._-]+:[\w.-]+$")]  # in the registry
-    health: Annotated[str, Field(pattern=r"^/\S*$")]  # a path that answers when all is well
+    sku: Annotated[str, Field(pattern=r"^([BS][1-3]|P[1-3]v2|P[0-3]v[34]|P[1-5]mv[34])$")]
+    image: Annotated[str, Field(pattern=_IMAGE)]  # in the registry
+    health: Annotated[str, Field(pattern=r"^/[\w./-]*$")]  # a path that answers when all is well
 
 
-_FILE = r"^[\w./-]+\.ya?ml$"
-_SECRET = r"^[a-zA-Z0-9-]{1,127}$"  # noqa: S105 - the form of a name
+_ORGANIZATION = r"^(https://dev\.azure\.com/[a-zA-Z0-9]([a-zA-Z0-9-]{0,48}[a-zA-Z0-9])?)?$"
+_FILE = r"^[\w.-][\w./-]*\.ya?ml$"
+_ENVIRONMENT = r"^\w[\w -]{0,126}$"
+_VARIABLE = r"^[a-zA-Z0-9-]{1,127}$"
 
 
 class Devops(Section):
     """The Azure DevOps project with its pipelines."""
 
-    organization: Annotated[str, Field(pattern=r"^(https://dev\.azure\.com/[\w-]+)?$")]
-    approvers: Annotated[str, Field(min_length=1)]  # a group of the project
-    branch: Annotated[str, Field(pattern=r"^[\w./-]+$")]
+    organization: Annotated[str, Field(pattern=_ORGANIZATION)]
+    approvers: Annotated[str, Field(pattern=r"\S")]  # a group of the project
+    branch: Annotated[str, Field(pattern=r"^\w([\w./-]*\w)?$")]
     pipelines: dict[str, Annotated[str, Field(pattern=_FILE)]]  # name -> its file
-    environments: dict[str, bool]  # name -> whether the approvers are asked
-    secrets: list[Annotated[str, Field(pattern=_SECRET)]]  # of the key vault, by name
+    environments: dict[Annotated[str, Field(pattern=_ENVIRONMENT)], bool]  # are approvers asked
+    variables: list[Annotated[str, Field(pattern=_VARIABLE)]]  # secrets of the key vault, by name
 
 
 class TerraformInfra(Section):

@@ -65,6 +65,9 @@ _DASHED = "[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _DASHES = "letters, digits or -, with neither end a -"
 _LETTER = "[a-zA-Z]([a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _FROM = "letters, digits or -, from a letter to a letter or digit"
+_COMPUTE = rf"(?!.*-[0-9]+$){_LETTER}"  # of a workspace
+_NO_NUMBER = f"{_FROM}, and no - before a number at the end"
+_VISION = (2, 64, "[a-z0-9]([a-z0-9-]*[a-z0-9])?", f"lower-case {_DASHES}")
 _DEVOPS = r"[a-zA-Z0-9]([\w .-]*[\w-])?"
 _PLAIN = "letters, digits, spaces or _.-, from a letter or digit, and no dot at the end"
 RULES = {  # name -> least and most characters, their form, and that in words
@@ -77,14 +80,15 @@ RULES = {  # name -> least and most characters, their form, and that in words
     "application_insights": (1, 255, *_GROUP[2:]),
     "workspace_identity": _IDENTITY,
     "jobs_identity": _IDENTITY,
-    "kubernetes_identity": _IDENTITY,
+    "kubernetes_identity": (3, 122, *_IDENTITY[2:]),  # that of its nodes has six more
     "web_identity": _IDENTITY,
     "devops_identity": _IDENTITY,
-    "compute_instance": (3, 24, _LETTER, _FROM),
-    "kubernetes": (1, 63, r"[a-zA-Z0-9]([\w-]*[a-zA-Z0-9])?", "letters, digits, _ or -"),
-    "kubernetes_compute": (2, 16, _LETTER, _FROM),
-    "custom_vision_training": (2, 64, _DASHED, _DASHES),
-    "custom_vision_prediction": (2, 64, _DASHED, _DASHES),
+    "cluster": (3, 24, _COMPUTE, _NO_NUMBER),
+    "compute_instance": (3, 24, _COMPUTE, _NO_NUMBER),
+    "kubernetes": (1, 54, _LETTER, _FROM),  # which begins an address, too
+    "kubernetes_compute": (3, 16, _COMPUTE, _NO_NUMBER),
+    "custom_vision_training": _VISION,
+    "custom_vision_prediction": _VISION,
     "service_plan": (1, 60, _DASHED, _DASHES),
     "web_app": (2, 60, _DASHED, _DASHES),
     "virtual_network": (2, 64, r"[a-zA-Z0-9][\w.-]*\w", "letters, digits or _.-"),
@@ -120,9 +124,9 @@ def of(experiment: str, workspace: CloudWorkspace) -> Names:
         kubernetes_identity=f"id-{stem}-kubernetes",
         web_identity=f"id-{stem}-web",
         devops_identity=f"id-{stem}-devops",
-        compute_instance=f"ci-{stem}",
+        compute_instance=f"ci-{word}{unique}",
         kubernetes=f"aks-{stem}",
-        kubernetes_compute=f"aks-{unique}",
+        kubernetes_compute=f"aks{unique}",
         custom_vision_training=f"cvt-{stem}",
         custom_vision_prediction=f"cvp-{stem}",
         service_plan=f"asp-{stem}",
@@ -130,7 +134,7 @@ def of(experiment: str, workspace: CloudWorkspace) -> Names:
         virtual_network=f"vnet-{stem}",
         budget=f"budget-{stem}",
         devops_project=stem,
-        devops_repository=stem,
+        devops_repository=f"repo-{stem}",
     )
     return Names(**{**asdict(derived), **_chosen(workspace)})
 
@@ -153,6 +157,10 @@ def problems(experiment: str, workspace: CloudWorkspace) -> Iterator[tuple[str, 
         if said := refused(name, value):
             key = f"workspace.names.{name}" if name in chosen else "workspace.prefix"
             yield key, said
+    made = of(experiment, workspace)
+    if made.devops_repository.lower() == made.devops_project.lower():
+        what = "should differ from the project's: Azure DevOps makes an empty one of that name"
+        yield "workspace.names.devops_repository", what
     for name, value in asdict(state(workspace)).items():
         if said := refused(name, value):
             yield "workspace.prefix", said

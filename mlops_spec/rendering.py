@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlops_spec import azure_sizes, conf_files, files, names, road, snapshot, steps
+from mlops_spec import azure_sizes, conf_files, files, ground, names, road, snapshot, steps
 from mlops_spec.errors import ExitCode
 from mlops_spec.infra_spec import TerraformInfra
 from mlops_spec.origins import display
@@ -42,6 +42,7 @@ _MODULE = (
     *("*.tf", "tests/*.hcl", "tests/*.tfvars"),
     *("bootstrap/*.tf", "bootstrap/tests/*.hcl"),
 )
+_LATE = ("main.devops.tf", "tests/devops.tftest.hcl")
 _HEADER = "# Rendered by `python -m mlops_spec render`: change the spec instead.\n"
 
 
@@ -87,12 +88,21 @@ def _has_terraform(spec: Spec) -> bool:
 
 
 def _module(spec: Spec) -> dict[Path, str]:
-    """The Terraform module for a folder without one; from then on it is the project's own."""
-    if not _has_terraform(spec) or any(terraform.INFRA.glob("*.tf")):
+    """The Terraform code for a folder without any; from then on it is the project's own.
+
+    What is of Azure DevOps comes when it is wanted: its provider asks an organization even where
+    nothing is.
+    """
+    if not isinstance(spec.infra, TerraformInfra):
         return {}
     ours = conf_files.shipped("infra")
-    paths = itertools.chain.from_iterable(map(ours.glob, _MODULE))
-    return {terraform.INFRA / path.relative_to(ours): path.read_text("utf-8") for path in paths}
+    late = {Path(name) for name in _LATE}
+    laid = {path.relative_to(ours) for path in itertools.chain(*map(ours.glob, _MODULE))} - late
+    if any(terraform.INFRA.glob("*.tf")):
+        laid = set()
+    if "devops" in ground.parts(spec):
+        laid |= {path for path in late if not (terraform.INFRA / path).exists()}
+    return {terraform.INFRA / path: (ours / path).read_text("utf-8") for path in sorted(laid)}
 
 
 def _requests(spec: Spec) -> Requests:

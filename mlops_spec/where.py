@@ -33,7 +33,6 @@ def _cron(value: str) -> str:
 
 
 Cron = Annotated[str, AfterValidator(_cron), Field(json_schema_extra={"pattern": _CRON})]
-_CLUSTER = r"^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$"
 
 
 class AzuremlCompute(Section):
@@ -44,7 +43,7 @@ class AzuremlCompute(Section):
     devices: Annotated[Int, Field(ge=1)]  # of a node
     nodes: Annotated[Int, Field(ge=1)]  # that train one model together
     environment: dict[str, str]
-    cluster: Annotated[str, Field(pattern=_CLUSTER)] | None  # none: serverless
+    cluster: Annotated[str, Field(min_length=1)] | None  # none: serverless
     vm_size: VmSize
     tier: Literal["dedicated", "low_priority"]
     min_nodes: Annotated[Int, Field(ge=0)]

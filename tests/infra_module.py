@@ -10,16 +10,12 @@ import os
 import re
 import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import hcl2
 import pytest
 from infra_variables import FULL, LEAST
-from project import ROOT, TERRAFORM, shipped_composer
-
-from mlops_spec.render.terraform import variables
-from mlops_spec.validate import parse
+from project import ROOT
 
 INFRA = ROOT / "infra"
 SHARED = ROOT.parent / "shared"
@@ -27,13 +23,6 @@ SCHEMAS = SHARED / "terraform" / "schemas.json"
 DESCRIPTIONS = SHARED / "azure" / "openapi" / "arm-schemas"
 TOPICS = sorted(path.name.split(".")[0] for path in INFRA.glob("tests/*.tftest.hcl"))
 PROVIDERS = ("azurerm", "azapi", "azuredevops")
-
-
-@cache
-def rendered(*overrides):
-    """The variables of a spec that asks for Terraform."""
-    composition = shipped_composer().compose(["+experiment=quickstart", *TERRAFORM, *overrides])
-    return variables(parse(composition.values, composition.origins, composition.problems))
 
 
 def provider_schemas():

@@ -1,72 +1,48 @@
-"""Variables of `infra/`: everything that can be wanted, and no more than a workspace."""
+"""Variables of `infra/`, as specs render them: everything that can be wanted, and the least."""
 
 from __future__ import annotations
 
-from typing import Any
+import tempfile
+from contextlib import chdir
+from typing import TYPE_CHECKING, Any
 
-NAMES = {
-    "resource_group": "rg-quickstart-0a1b2c",
-    "workspace": "mlw-quickstart-0a1b2c",
-    "storage_account": "stquickstart0a1b2c",
-    "key_vault": "kv-quickstart-0a1b2c",
-    "container_registry": "crquickstart0a1b2c",
-    "log_analytics": "log-quickstart-0a1b2c",
-    "application_insights": "appi-quickstart-0a1b2c",
-    "workspace_identity": "id-mlw-quickstart-0a1b2c",
-    "jobs_identity": "id-jobs-quickstart-0a1b2c",
-    "kubernetes_identity": "id-aks-quickstart-0a1b2c",
-    "web_identity": "id-app-quickstart-0a1b2c",
-    "devops_identity": "id-ado-quickstart-0a1b2c",
-    "compute_instance": "ci-quickstart-0a1b2c",
-    "kubernetes": "aks-quickstart-0a1b2c",
-    "kubernetes_compute": "aks-0a1b2c",
-    "custom_vision_training": "cvt-quickstart-0a1b2c",
-    "custom_vision_prediction": "cvp-quickstart-0a1b2c",
-    "service_plan": "asp-quickstart-0a1b2c",
-    "web_app": "app-quickstart-0a1b2c",
-    "virtual_network": "vnet-quickstart-0a1b2c",
-    "budget": "budget-quickstart-0a1b2c",
-    "devops_project": "quickstart-0a1b2c",
-    "devops_repository": "pipelines-0a1b2c",
-}
+from project import EXPERIMENTS, TERRAFORM, command_of, shipped_composer
 
-FULL: dict[str, Any] = {
-    "subscription_id": "11111111-2222-3333-4444-555555555555",
-    "location": "westeurope",
-    "tags": {"experiment": "quickstart", "managed-by": "mlops_spec"},
-    "names": NAMES,
-    "private": False,
-    "clusters": {
-        "cpu": {
-            "vm_size": "Standard_DS3_v2",
-            "vm_priority": "LowPriority",
-            "min_nodes": 0,
-            "max_nodes": 2,
-            "idle": "PT10M",
-        }
-    },
-    "instance": {"vm_size": "Standard_DS11_v2", "owner": None},
-    "kubernetes": {
-        "vm_size": "Standard_D4s_v5",
-        "min_nodes": 1,
-        "max_nodes": 3,
-        "tls": {"secret": "scoring-tls", "host": "scoring.example.com"},
-    },
-    "custom_vision": {"sku": "F0"},
-    "web": {"sku": "B1", "image": "frontend:latest", "health": "/healthz"},
-    "devops": {
-        "organization": "https://dev.azure.com/example",
-        "approvers": "Release Approvers",
-        "branch": "main",
-        "pipelines": {"train": "ado/train.yml", "deploy": "ado/deploy.yml"},
-        "environments": {"staging": False, "production": True},
-        "secrets": ["scoring-key"],
-    },
-    "budget": {"amount": 100, "emails": ["owner@example.com"]},
-}
+from mlops_spec.render.terraform import variables
+from mlops_spec.validate import parse
 
-LEAST: dict[str, Any] = {
-    **FULL,
-    "clusters": {},
-    **dict.fromkeys(("instance", "kubernetes", "custom_vision", "web", "devops", "budget")),
-}
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_QUICK = ("+experiment=quickstart", *TERRAFORM)
+EVERYTHING = (
+    "infra.parts=[instance, kubernetes, custom_vision, web, devops]",
+    "infra.devops.organization=https://dev.azure.com/example",
+    "infra.devops.pipelines={train: ado/train.yml, deploy: ado/deploy.yml}",
+    "infra.devops.variables=[scoring-key]",
+    "infra.kubernetes.tls={certificate: scoring-tls, host: scoring.example.com}",
+    "budget.per_month=100",
+    "budget.alert=[owner@example.com]",
+)
+
+
+def rendered(*words: str) -> dict[str, Any]:
+    """The variables of a spec."""
+    composition = shipped_composer().compose(words or _QUICK)
+    return variables(parse(composition.values, composition.origins, composition.problems))
+
+
+def of_every_experiment(folder: Path) -> dict[str, dict[str, Any]]:
+    """What each experiment of the repository renders, by itself and with everything."""
+    found = {}
+    for name in EXPERIMENTS:
+        data = shipped_composer().compose([f"+experiment={name}"]).values["data"]
+        words = [*command_of(name, folder, data), *TERRAFORM]
+        found[name] = rendered(*words)
+        found[f"{name}_all"] = rendered(*words, "infra=terraform_all", *EVERYTHING)
+    return found
+
+
+with tempfile.TemporaryDirectory() as _empty, chdir(_empty):  # what is composed is what ships
+    FULL = rendered(*_QUICK, *EVERYTHING)
+    LEAST = rendered(*_QUICK, "compute=azureml_serverless")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from subprocess import PIPE
 from typing import TYPE_CHECKING
 
-from infra_module import rendered, surroundings
+from infra_module import surroundings
+from infra_variables import rendered
 from schema_provider import serving
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import time
 
 import pytest
 from cloud_provider import ALWAYS, LOGIN, Cloud
-from infra_module import copied, provider_schemas, rendered
+from infra_module import copied, provider_schemas
+from infra_variables import rendered
 from invented_values import TENANT, WHO
 from terraform_site import ended, objections, opened
 

@@ -94,6 +94,7 @@ def test_terraform_comes_from_the_wheel_and_nothing_that_lay_beside_it(
     laid = {name: text for name, text in tree(tmp_path / "infra").items() if text is not None}
     rendered = {"quickstart.tfvars.json", "quickstart.backend.json"}
     rendered.add("bootstrap/terraform.tfvars.json")
-    assert laid.keys() == shipped.keys() | rendered
-    assert {name: laid[name] for name in shipped} == shipped
+    late = {"main.devops.tf", "tests/devops.tftest.hcl"}  # where Azure DevOps is wanted
+    assert laid.keys() == (shipped.keys() - late) | rendered
+    assert all(laid[name] == shipped[name] for name in laid.keys() - rendered)
     assert not list(tmp_path.glob("rendered/*/code/mlops_spec/infra"))

@@ -84,6 +84,10 @@ def _state(spec: Spec) -> dict[str, str]:
 
 def _part(spec: Spec, name: str) -> dict[str, Any]:
     part: dict[str, Any] = getattr(spec.infra, name).model_dump(mode="json")
+    if name == "devops":
+        part["secrets"] = part.pop("variables")
+    if name == "kubernetes" and part["tls"]:
+        part["tls"]["secret"] = part["tls"].pop("certificate")
     return part
 
 

@@ -28,6 +28,14 @@ _MEANT = (  # what Terraform says -> what has happened, and what to do
         f"take back what causes it, mostly another name or region; on purpose: {_GUIDE}",
     ),
     (
+        "(?i)azuredevops|azure devops|AZDO_",
+        "Azure DevOps does not answer, or not to this login",
+        (
+            "log in (az login); where a spec wants no Azure DevOps, its provider asks nevertheless:"
+            f" set AZDO_ORG_SERVICE_URL, or leave out infra/main.devops.tf; see {_GUIDE}"
+        ),
+    ),
+    (
         (
             r"(?i)could not configure \w+ Authorizer|unable to build authorizer|az login|"
             r"building account|obtain a token|Authenticating using"
