@@ -36,9 +36,8 @@ _numbers = count(1)
 
 def place(prefix, subscription=emulation.SUBSCRIPTION):
     """The workspace of a toy project with this prefix."""
-    spec = AzureWorkspace(
-        kind="azure", subscription_id=subscription, location="westeurope", prefix=prefix
-    )
+    where = {"subscription_id": subscription, "location": "westeurope", "prefix": prefix}
+    spec = AzureWorkspace(kind="azure", **where, names={})
     found = names.of("toy", spec)
     return Place(subscription, found.resource_group, found.workspace)
 

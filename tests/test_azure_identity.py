@@ -29,4 +29,5 @@ def test_of_several_identities_of_a_machine_the_right_one_asks(monkeypatch, know
     for name, value in known.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("azure.identity.DefaultAzureCredential", lambda **words: words)
+    client._credential.cache_clear()  # of whoever asked before in this process
     assert client.identity() == {"managed_identity_client_id": wanted}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from project import EXPERIMENTS, ROOT, SUBSCRIPTION, TERRAFORM, command_of, shipped_composer, write
 
-from mlops_spec import ground, names
+from mlops_spec import check, ground, names
 from mlops_spec.cli import main
 from mlops_spec.compose import Composer
 from mlops_spec.errors import MlopsError
@@ -192,6 +192,8 @@ def test_nothing_is_asked_of_terraform_where_nobody_wants_it(monkeypatch, capsys
 
 def test_check_says_what_terraform_lacks(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(check, "Composer", shipped_composer)
+    monkeypatch.setattr("mlops_spec.azure.checks.checks", lambda _: ())  # Azure is not asked
     pipelines = "infra.devops.pipelines={train: ado/train.yml}"
     assert main(["check", *ALL, pipelines]) == 4
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]

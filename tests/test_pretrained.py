@@ -101,7 +101,8 @@ def test_a_registered_model_that_is_not_there_is_said(weights, message):
 
 
 def test_a_model_registered_in_the_cloud_is_refused_with_the_cure():
-    cloud = AzureWorkspace(kind="azure", subscription_id=GUID, location="westeurope", prefix="ml")
+    where = {"subscription_id": GUID, "location": "westeurope", "prefix": "ml", "names": {}}
+    cloud = AzureWorkspace(kind="azure", **where)
     with pytest.raises(StateError, match=r"model\.weights=path/to/bundle"):
         find("model:dogs", cloud)
 
