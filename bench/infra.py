@@ -29,7 +29,10 @@ SIDES = {
         *("infra=terraform_all", "infra.devops.organization=https://dev.azure.com/photos"),
     ],
 }
-TESTS = ["-m", "pytest", "-q", "-m", "slow", "tests/test_infra.py", "-p", "no:cacheprovider"]
+TESTS = [
+    *("-m", "pytest", "-q", "-m", "slow", "-p", "no:cacheprovider"),
+    *("tests/test_infra.py", "tests/test_infra_rules.py"),
+]
 
 
 def tests() -> float | None:

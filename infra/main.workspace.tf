@@ -38,17 +38,8 @@ resource "azurerm_storage_account" "this" {
   }
 
   lifecycle {
-    prevent_destroy = true # data, models, and every run's output
+    prevent_destroy = true # data, models, and every run's output; a lock would keep roles from being taken away
   }
-}
-
-# Outside Terraform too. As long as it is there a role on the account can be given but not taken
-# away: lift it by hand before a part is switched off whose identity may use the account.
-resource "azurerm_management_lock" "data" {
-  name       = "data"
-  scope      = azurerm_storage_account.this.id
-  lock_level = "CanNotDelete"
-  notes      = "Data, models and outputs of every run."
 }
 
 resource "azurerm_key_vault" "this" {

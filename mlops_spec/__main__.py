@@ -14,6 +14,8 @@ def entry() -> int:
     """Runs the command line; a polite end from outside is treated as Ctrl-C."""
     for polite in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
         signal.signal(polite, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # who works under nohup goes on
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the caller

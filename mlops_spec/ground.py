@@ -12,6 +12,7 @@ from mlops_spec.where import AzuremlCompute, AzureWorkspace, CloudWorkspace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlops_spec.infra_spec import Devops
     from mlops_spec.spec import Spec
 
 
@@ -65,6 +66,8 @@ def contradictions(spec: Spec) -> Iterator[tuple[str, str]]:
             if said := names.refused("cluster", str(compute.cluster)):
                 yield f"{key}.cluster", said
     if not isinstance(spec.infra, TerraformInfra):
+        if spec.budget.per_month is not None:
+            yield "budget.per_month", "who alerts is made by Terraform: infra=terraform"
         return
     if not isinstance(spec.workspace, CloudWorkspace):
         yield "infra.kind", "Terraform makes a workspace of Azure ML: workspace=azure"
@@ -101,9 +104,20 @@ def _of_parts(infra: TerraformInfra, wanted: set[str]) -> Iterator[tuple[str, st
         if least > most:
             key = "infra.kubernetes.max_nodes"
             yield "infra.kubernetes.min_nodes", at_most(key, most, least)
-    if "devops" in wanted and not infra.devops.organization:
+    if "devops" in wanted:
+        yield from _of_devops(infra.devops)
+
+
+def _of_devops(devops: Devops) -> Iterator[tuple[str, str]]:
+    if not devops.organization:
         key = "infra.devops.organization"
         yield key, f"where the project is made: {key}=https://dev.azure.com/NAME"
+    if devops.branch.startswith("refs/"):
+        short = devops.branch.removeprefix("refs/heads/")
+        yield "infra.devops.branch", f"should be the short name: {short}"
+    for name in devops.pipelines:
+        if set(name) & set('\\/:*?"<>|'):
+            yield f"infra.devops.pipelines.{name}", 'a name has none of \\/:*?"<>|'
 
 
 def _retired(key: str, vm_size: str) -> Iterator[tuple[str, str]]:

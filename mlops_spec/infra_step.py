@@ -44,9 +44,11 @@ def steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
         "variables": documents.variables(spec),
         "code": found.code if found else "",
     }
+    gone = [change[2:] for change in changes if change[0] in _GONE]
+    meant = not gone or spec.infra.destroy or not spec.infra.apply
     terms = {
         "changes": list(changes),
-        "sum": _sum(changes),
+        "sum": _sum(changes) + ("" if meant else ": needs infra.destroy=true"),
         "unknown": found.unknown if found else "",
         "saved": found.saved if found else "",
         "digest": found.digest if found else "",
@@ -54,8 +56,7 @@ def steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
     action = "terraform.apply" if spec.infra.apply else "terraform.plan"
     drift = "what is there is not as it should be" if changes else ""
     made = Step(_ID, action, payload, drift=drift, terms=terms)
-    gone = [change[2:] for change in changes if change[0] in _GONE]
-    if gone and not spec.infra.destroy:
+    if not meant and found and found.saved:  # who only looks is shown it
         named = ", ".join(gone[:_MOST]) + (f" and {len(gone) - _MOST} more" if gone[_MOST:] else "")
         what = f"Terraform would delete, or replace, {named}"
         made = replace(made, obstacle=(what, "if that is meant: infra.destroy=true"))

@@ -5,6 +5,7 @@ Sources of the rules: Azure's naming rules of each service (length, characters, 
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from mlops_spec import files
 from mlops_spec.errors import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mlops_spec.where import CloudWorkspace
 
@@ -51,7 +52,7 @@ class Names:
 
 @dataclass(frozen=True)
 class State:
-    """The names of what keeps Terraform's state; one for a subscription and a prefix."""
+    """The names of what keeps Terraform's state; one for subscription, prefix and region."""
 
     resource_group: str
     storage_account: str  # unique in the world
@@ -99,6 +100,14 @@ RULES = {  # name -> least and most characters, their form, and that in words
 }
 
 
+_APART = (  # what can not be called alike; of a project Azure DevOps makes a repository itself
+    [name for name in RULES if name.endswith("_identity")],
+    ("custom_vision_training", "custom_vision_prediction"),
+    ("compute_instance", "kubernetes_compute"),
+    ("devops_project", "devops_repository"),
+)
+
+
 def of(experiment: str, workspace: CloudWorkspace) -> Names:
     """The names for an experiment in a subscription; the same whoever asks, and whenever.
 
@@ -140,9 +149,10 @@ def of(experiment: str, workspace: CloudWorkspace) -> Names:
 
 
 def state(workspace: CloudWorkspace) -> State:
-    """The names of what keeps the states of all experiments of a subscription and a prefix."""
+    """The names of what keeps the states of all experiments of a place."""
     prefix = workspace.prefix
-    unique = files.sha256_of([workspace.subscription_id.lower(), prefix])[:6]
+    place = [workspace.subscription_id.lower(), prefix, workspace.location]
+    unique = files.sha256_of(place)[:6]
     return State(f"rg-{prefix}-state-{unique}", f"st{prefix}state{unique}", "tfstate")
 
 
@@ -152,18 +162,22 @@ def problems(experiment: str, workspace: CloudWorkspace) -> Iterator[tuple[str, 
     for name in workspace.names.keys() - known:
         listed = ", ".join(sorted(known))
         yield f"workspace.names.{name}", f"unknown{suggest(name, known)} (known: {listed})"
-    chosen = _chosen(workspace)
-    for name, value in asdict(of(experiment, workspace)).items():
+    chosen, made = _chosen(workspace), asdict(of(experiment, workspace))
+    for name, value in made.items():
         if said := refused(name, value):
             key = f"workspace.names.{name}" if name in chosen else "workspace.prefix"
             yield key, said
-    made = of(experiment, workspace)
-    if made.devops_repository.lower() == made.devops_project.lower():
-        what = "should differ from the project's: Azure DevOps makes an empty one of that name"
-        yield "workspace.names.devops_repository", what
+    yield from _alike(made, chosen)
     for name, value in asdict(state(workspace)).items():
         if said := refused(name, value):
             yield "workspace.prefix", said
+
+
+def _alike(made: Mapping[str, str], chosen: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for one, other in itertools.chain(*(itertools.combinations(group, 2) for group in _APART)):
+        if made[one].lower() == made[other].lower():
+            key = f"workspace.names.{one if one in chosen else other}"
+            yield key, f"{one} and {other} need two names, got {made[one]!r} for both"
 
 
 def refused(name: str, value: str) -> str:

@@ -53,7 +53,7 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
     if not made:
         echo("nothing to render: steps run here and infra=none; see workspace=azure")
         return ExitCode.DONE
-    stale = [p for p, text in made.items() if not p.exists() or p.read_text("utf-8") != text]
+    stale = [path for path, text in made.items() if not _is(path, text)]
     unwanted = [path for path in _written(spec) if path not in made]
     code = _RENDERED / spec.name / "code"
     stale_code = snapshot.stale(code) if requests else []
@@ -75,16 +75,16 @@ def write(spec: Spec, *, check: bool) -> ExitCode:
     return ExitCode.DONE
 
 
+def _is(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text("utf-8", "replace") == text
+
+
 def _written(spec: Spec) -> list[Path]:
     """Documents that an earlier render left; a spec without a cluster has none for it."""
     folder = _RENDERED / spec.name
     contexts = folder.glob("environment_*/*")
     found = sorted((*folder.glob("*.yml"), *folder.glob("*.spec.json"), *contexts))
-    return [*found, *(terraform.unwanted(spec) if _has_terraform(spec) else ())]
-
-
-def _has_terraform(spec: Spec) -> bool:
-    return isinstance(spec.infra, TerraformInfra)
+    return [*found, *(terraform.unwanted(spec) if ground.is_by_terraform(spec) else ())]
 
 
 def _module(spec: Spec) -> dict[Path, str]:
@@ -93,7 +93,7 @@ def _module(spec: Spec) -> dict[Path, str]:
     What is of Azure DevOps comes when it is wanted: its provider asks an organization even where
     nothing is.
     """
-    if not isinstance(spec.infra, TerraformInfra):
+    if not ground.is_by_terraform(spec):
         return {}
     ours = conf_files.shipped("infra")
     late = {Path(name) for name in _LATE}
@@ -122,7 +122,7 @@ def _is_elsewhere(step: Step) -> bool:
 
 def documents(spec: Spec, requests: Requests) -> dict[Path, str]:
     """Every generated file with its text."""
-    found = terraform.documents(spec) if _has_terraform(spec) else {}
+    found = terraform.documents(spec) if ground.is_by_terraform(spec) else {}
     folder = _RENDERED / spec.name
     for step, keys in requests:
         if _is_elsewhere(step):
@@ -180,8 +180,8 @@ def _yaml(document: dict[str, Any]) -> str:
 def _next(spec: Spec, requests: Requests) -> Iterator[str]:
     """What a person does with the documents, in order."""
     yield "by hand, in this folder:"
-    if isinstance(spec.infra, TerraformInfra):
-        yield from _terraform(spec.name, spec.infra)
+    if ground.is_by_terraform(spec):
+        yield from _terraform(spec)
     if not requests:
         return
     assert isinstance(spec.workspace, CloudWorkspace)
@@ -202,11 +202,14 @@ def _next(spec: Spec, requests: Requests) -> Iterator[str]:
     yield f"each job: {azure_sizes.told(spec.compute)}"
 
 
-def _terraform(name: str, infra: TerraformInfra) -> Iterator[str]:
-    if infra.remote_state:
+def _terraform(spec: Spec) -> Iterator[str]:
+    assert isinstance(spec.infra, TerraformInfra)
+    if spec.infra.remote_state:
+        store = terraform.store(spec)
         yield "  terraform -chdir=infra/bootstrap init  # once: it keeps the states of all"
-        yield "  terraform -chdir=infra/bootstrap apply"
+        files = f"-state={store}.tfstate -var-file={store}.tfvars.json"
+        yield f"  terraform -chdir=infra/bootstrap apply {files}"
     # A state for each experiment: with one for all, the second would replace what the first made
-    yield f"  export TF_DATA_DIR=.terraform/{name}"
-    yield f"  terraform -chdir=infra init -backend-config={name}.backend.json"
-    yield f"  terraform -chdir=infra apply -var-file={name}.tfvars.json"
+    yield f"  export TF_DATA_DIR=.terraform/{spec.name}"
+    yield f"  terraform -chdir=infra init -backend-config={spec.name}.backend.json"
+    yield f"  terraform -chdir=infra apply -var-file={spec.name}.tfvars.json"

@@ -134,7 +134,7 @@ class Budget(Section):
     """What may be spent."""
 
     per_run: NotNegative | None  # USD that the jobs of one command may cost at most
-    per_month: Annotated[Float, Field(gt=0)] | None  # USD of the resource group; alerts on the way
+    per_month: Annotated[Float, Field(ge=1)] | None  # of the resource group; alerts on the way
     alert: list[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]]  # addresses that are told
 
 

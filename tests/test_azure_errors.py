@@ -111,7 +111,7 @@ def test_no_subscription_no_group_and_no_workspace(told, prefix):
     assert found.code == 1
     assert found.last[0].startswith(f"there is no {cloud.place('nogroup')}: ")
     assert "Resource group" in found.last[0]
-    assert found.last[1].startswith("make it: python -m mlops_spec render ")
+    assert found.last[1].startswith("make it: infra=terraform ")
 
 
 def test_a_workspace_that_was_deleted_while_its_group_stays(told, azure):

@@ -255,4 +255,4 @@ def test_a_workspace_that_is_not_there_is_said_with_the_cure():
     for act in (found.names, lambda: found.versions("digits")):
         with pytest.raises(StateError, match="there is no workspace mlw-nowhere") as caught:
             act()
-        assert "mlops_spec render" in caught.value.cure
+        assert "infra=terraform" in caught.value.cure

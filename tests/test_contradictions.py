@@ -161,6 +161,30 @@ IMPOSSIBLE = {
             (at("config", "  alert"), "budget.alert", "budget.alert=[you@example.org]"),
         ],
     ),
+    "alerts of nobody": (
+        {},
+        [QUICK, "budget.per_month=50"],
+        [(LINE, "budget.per_month", "infra=terraform")],
+    ),
+    "an infrastructure whose names meet": (
+        {},
+        [
+            "render",
+            QUICK,
+            *CLOUD,
+            "infra=terraform_all",
+            *DEVOPS,
+            "infra.devops.branch=refs/heads/main",
+            "infra.devops.pipelines={a*b: ado/train.yml}",
+            "workspace.names.jobs_identity=id-one",
+            "workspace.names.web_identity=id-One",
+        ],
+        [
+            (LINE, "infra.devops.branch", "should be the short name: main"),
+            (LINE, "infra.devops.pipelines.a*b", "a name has none of"),
+            (LINE, "workspace.names.jobs_identity", "need two names, got 'id-one' for both"),
+        ],
+    ),
     "two clusters of one name": (
         {},
         ["render", QUICK, *CLOUD, "infra=terraform_all", *DEVOPS, *TWINS],

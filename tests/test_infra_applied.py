@@ -56,7 +56,7 @@ def test_everything_is_made_and_nothing_is_left_to_do(full):
 
 @pytest.mark.parametrize(
     ("variables", "count"),
-    [({**FULL, "private": True}, 105), (LEAST, 18)],
+    [({**FULL, "private": True}, 104), (LEAST, 17)],
     ids=["private", "least"],
 )
 def test_so_are_a_private_one_and_the_least(variables, count, site):

@@ -269,11 +269,6 @@ FAULTS = {  # file, text, what replaces it, the check that sees it, part of what
         "ignore_changes = [tags]",
         *("kept", "azurerm_linux_web_app.this: docker_image_name"),
     ),
-    "another is locked": (
-        *("main.workspace", "scope      = azurerm_storage_account.this.id"),
-        "scope      = azurerm_key_vault.this.id",
-        *("test main", "Another than the storage account is locked"),
-    ),
 }
 
 

@@ -13,7 +13,6 @@ from mlops_spec.cli import main
 from mlops_spec.compose import Composer
 from mlops_spec.errors import MlopsError
 from mlops_spec.render import terraform
-from mlops_spec.terraform import comparison
 from mlops_spec.validate import parse
 
 QUICK = ["+experiment=quickstart", *TERRAFORM]
@@ -94,8 +93,10 @@ def test_the_store_of_states_is_one_for_all_experiments_of_a_prefix():
     one, other = (
         terraform.documents(spec(*QUICK, f"name={name}")) for name in ("quickstart", "other")
     )
-    bootstrap = Path("infra/bootstrap/terraform.tfvars.json")
+    (bootstrap,) = (path for path in one if path.parent.name == "bootstrap")
     assert one[bootstrap] == other[bootstrap]
+    elsewhere = terraform.documents(spec(*QUICK, "workspace.location=northeurope"))
+    assert bootstrap not in elsewhere, "one experiment leaves the store of another alone"
     backends = [
         json.loads(made[Path(f"infra/{name}.backend.json")])
         for made, name in ((one, "quickstart"), (other, "other"))
@@ -112,27 +113,29 @@ def test_the_store_of_states_is_one_for_all_experiments_of_a_prefix():
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_render_of_every_experiment_is_what_check_finds_current(name, tmp_path):
+def test_render_of_every_experiment_is_what_check_finds_current(name, tmp_path, capsys):
     data = shipped_composer().compose([f"+experiment={name}"]).values["data"]
-    words = [*command_of(name, tmp_path, data), *TERRAFORM]
-    found = variables(*words)
-    assert found["tags"]["experiment"] == name
-    made = terraform.documents(spec(*words))
-    for path, text in made.items():
-        write(tmp_path, {str(path): text})
-    assert list(comparison.stale(spec(*words))) == []
-    changed = spec(*words, "workspace.location=northeurope")
-    assert "location is westeurope, should be northeurope" in next(comparison.stale(changed))
+    cloud = [word for word in TERRAFORM if not word.startswith("compute=")]  # its own machines
+    words = ["render", *command_of(name, tmp_path, data), *cloud]
+    assert main([*words, "--check"]) == 4
+    assert main(words) == 0
+    assert json.loads(Path(f"infra/{name}.tfvars.json").read_text())["tags"]["experiment"] == name
+    assert main([*words, "--check"]) == 0
+    capsys.readouterr()
+    assert main([*words, "--check", "workspace.location=northeurope"]) == 4
+    assert f"stale infra/{name}.tfvars.json" in capsys.readouterr().out
 
 
 def test_a_folder_without_terraform_is_given_ours_which_then_is_its_own(tmp_path, capsys):
     assert main(["render", *QUICK]) == 0
+    store = names.state(spec(*QUICK).workspace).storage_account
+    ours = f"-state={store}.tfstate -var-file={store}.tfvars.json"
     said = capsys.readouterr().out
     assert [
         line.strip() for line in said.splitlines() if "TF_DATA" in line or " -chdir" in line
     ] == [
         "terraform -chdir=infra/bootstrap init  # once: it keeps the states of all",
-        "terraform -chdir=infra/bootstrap apply",
+        f"terraform -chdir=infra/bootstrap apply {ours}",
         "export TF_DATA_DIR=.terraform/quickstart",
         "terraform -chdir=infra init -backend-config=quickstart.backend.json",
         "terraform -chdir=infra apply -var-file=quickstart.tfvars.json",
@@ -188,6 +191,15 @@ def test_nothing_is_asked_of_terraform_where_nobody_wants_it(monkeypatch, capsys
     monkeypatch.setattr("subprocess.Popen", None)
     assert main(["plan", *QUICK, "infra=none"]) == 0
     assert "infra" not in capsys.readouterr().out
+
+
+def test_a_section_written_in_another_order_is_the_same_infrastructure():
+    both = ["infra=terraform_all", DEVOPS]
+    one, other = (
+        json.dumps(variables(*QUICK, *both, f"compute={name}")["clusters"])
+        for name in ("azureml_cpu", "azureml_gpu")
+    )
+    assert one == other
 
 
 def test_check_says_what_terraform_lacks(tmp_path, monkeypatch, capsys):

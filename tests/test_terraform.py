@@ -6,7 +6,9 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,13 +74,20 @@ def wanted(*more):
 
 
 def planned(*more, ask=False):
-    """The step of the infrastructure with the facts it follows from.
+    """The step of the infrastructure with the facts it follows from, as `run` plans it.
 
-    With `ask` as `run` plans it: it must be known, and a workspace that is there is asked.
+    The workspace itself is only asked with `ask`: there is no Azure.
     """
     spec, origins = wanted(*more)
-    now = run.read_facts(spec, ask=ask, compare=True)
+    now = run.read_facts(spec, ask=ask)
+    now = now if ask else replace(now, infra=infra_step.look(spec, must=True))
     return plan(spec, now, origins).steps[0], now
+
+
+def shown(*more):
+    """The step as the verb `plan` has it."""
+    spec, origins = wanted(*more)
+    return plan(spec, run.read_facts(spec, ask=False, compare=True), origins).steps[0]
 
 
 def performed(step, now, view=None):
@@ -212,17 +221,18 @@ def test_data_is_not_deleted_by_another_region(capsys):
     assert main(["render", *words]) == 0
     assert main(["plan", *words]) == 0
     said = capsys.readouterr().out
-    assert "not compared: data or models would be deleted" in said
-    assert f"{STORAGE}.this" in said
+    assert "holds data or models and would be deleted" in said
+    assert f"not compared: {STORAGE}.this" in said or "not compared: azurerm_" in said
 
 
 def test_what_would_be_deleted_has_to_be_meant(cloud):
     applied()
     serverless = ("compute.cluster=null",)
     assert main(["render", *WORDS, *serverless]) == 0
-    with pytest.raises(StateError, match=f"would delete, or replace, {CLUSTER}") as caught:
+    with pytest.raises(StateError, match=f"would delete, or replace, .*{CLUSTER}") as caught:
         planned(*serverless)
     assert caught.value.cure == "if that is meant: infra.destroy=true"
+    assert " to destroy: needs infra.destroy=true" in shown(*serverless).step.terms["sum"]
     assert performed(*planned(*serverless, "infra.destroy=true")).status == "done"
     assert not cloud.of(CLUSTER)
 
@@ -236,14 +246,89 @@ def test_variables_that_were_edited_by_hand_are_not_applied():
     assert "who wants another value changes the spec" in caught.value.cure
 
 
-@pytest.mark.usefixtures("cloud")
-def test_code_that_does_not_keep_to_the_names_is_told():
+def test_code_that_does_not_keep_to_the_names_is_told_before_it_makes_any(cloud):
     path = Path("infra/main.workspace.tf")
     changed = path.read_text("utf-8").replace("var.names.key_vault", '"kv-mine"')
     path.write_text(changed, "utf-8")
-    result = performed(*planned())
-    assert "key_vault is kv-mine, should be kv-mlopsquickstar" in result.error
-    assert "workspace.names" in result.error
+    with pytest.raises(StateError, match="key_vault is kv-mine, should be kv-mlopsq") as caught:
+        planned(ask=True)
+    assert "workspace.names" in caught.value.cure
+    assert not cloud.resources
+
+
+@pytest.mark.usefixtures("cloud")
+def test_code_that_is_not_of_this_program_is_not_applied():
+    for path in Path("infra").glob("*.tf"):
+        path.unlink()
+    Path("infra/main.tf").write_text('resource "terraform_data" "theirs" {}\n', "utf-8")
+    with pytest.raises(StateError, match="it has no variables budget, clusters") as caught:
+        planned(ask=True)
+    assert "render" in caught.value.cure
+
+
+def test_a_plan_beside_a_run_leaves_it_its_own(cloud):
+    step, now = planned(ask=True)
+    assert main(["plan", *WORDS]) == 0
+    assert performed(step, now).status == "done"
+    assert cloud.resources
+
+
+def test_who_only_looks_waits_for_nobody(cloud):
+    (step, now), done = planned(ask=True), []
+    cloud.delay(GROUP, 60)
+    other = threading.Thread(target=lambda: done.append(performed(step, now)))
+    other.start()
+    assert cloud.delayed.wait(30)
+    assert shown().step.terms["unknown"] == ""
+    cloud.release()
+    other.join()
+    assert done[0].status == "done"
+
+
+def test_terraform_goes_on_when_nobody_listens_any_more(cloud):
+    code = (
+        "import sys; from mlops_spec.terraform import binary;"
+        "binary.run('quickstart', ['apply', '-input=false', sys.argv[1]], print)"
+    )
+    step, _ = planned(ask=True)
+    cloud.delay(STORAGE, 60)
+    words = [sys.executable, "-c", code, step.step.terms["saved"]]
+    client = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    assert cloud.delayed.wait(30)
+    client.kill()
+    client.wait()
+    cloud.release()
+    state = Path("infra/quickstart.tfstate")
+    until(
+        lambda: state.exists() and "azurerm_machine_learning_compute_cluster" in state.read_text()
+    )
+    until(lambda: not shown().step.terms["unknown"] and not shown().step.terms["changes"])
+
+
+def until(true):
+    """Waits for something that another process is about to do."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_state_that_is_here_is_moved_before_it_is_kept_elsewhere():
+    applied()
+    words = [*WORDS, "infra.remote_state=true"]
+    assert main(["render", *words]) == 0
+    spec, _ = wanted("infra.remote_state=true")
+    with pytest.raises(StateError, match="the state is on this machine still") as caught:
+        run.read_facts(spec)
+    assert "init -migrate-state -backend-config=quickstart.backend.json" in caught.value.cure
+
+
+@pytest.mark.usefixtures("cloud")
+def test_what_the_shell_would_have_terraform_do_otherwise_is_not_done(monkeypatch):
+    monkeypatch.setenv("TF_CLI_ARGS_plan", "-target=nothing.here")
+    monkeypatch.setenv("TF_WORKSPACE", "another")
+    assert len(planned(ask=True)[0].step.terms["changes"]) > 10
 
 
 @pytest.mark.usefixtures("cloud")
@@ -320,7 +405,8 @@ def test_no_secret_of_azures_is_kept_but_in_the_state():
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
     for path in Path(".mlops").rglob("*"):
         assert not path.is_file() or b"secret-" not in path.read_bytes(), path
-    assert not list(Path(".mlops/terraform").rglob("plan"))
+    left = {path.name for path in Path(".mlops/terraform/quickstart").iterdir()}
+    assert left <= {"data"}, "no plan, and nothing that was said"
 
 
 @pytest.mark.usefixtures("cloud")

@@ -23,7 +23,7 @@ SAID = {
     "a lock": (
         ("Error acquiring the state lock", LOCK.format(why="resource temporarily unavailable")),
         "ada@laptop works on the same infrastructure since 2026-11-28 13:05:24",
-        "force-unlock 05b1a450-ab4b-590b-28e4-2c6831d8df8c",
+        "terraform-of-it force-unlock 05b1a450-ab4b-590b-28e4-2c6831d8df8c",
     ),
     "a lock of nobody": (
         ("Error acquiring the state lock", "Error message: 403 AuthorizationPermissionMismatch"),
@@ -60,8 +60,8 @@ SAID = {
                 " plan calls for this resource to be destroyed."
             ),
         ),
-        "data or models would be deleted",
-        "docs/infrastructure.md",
+        "azurerm_storage_account.this holds data or models and would be deleted",
+        "terraform-of-it untaint azurerm_storage_account.this",
     ),
     "no login": (
         (
@@ -127,7 +127,38 @@ SAID = {
             "",
         ),
         "nobody has made it",
-        "terraform -chdir=infra/bootstrap apply",
+        "by the commands that `render` prints",
+    ),
+    "a registry that is not there, which is no store of states": (
+        ("reading Registry: 404: Microsoft.ContainerRegistry/registries/r was not found", ""),
+        "Terraform: reading Registry",
+        "again",
+    ),
+    "a lock that is not given back": (
+        ("Error releasing the state lock", "Error message: lock is already unlocked"),
+        "Terraform: Error releasing the state lock",
+        "again",
+    ),
+    "a name that is taken in the world": (
+        ("creating Storage Account: StorageAccountAlreadyTaken: the name is already taken.", ""),
+        "something of this name exists",
+        "workspace.names",
+    ),
+    "no network, of which no provider is to blame": (
+        (
+            "Failed to query available provider packages",
+            (
+                "Could not retrieve the list of available versions for provider"
+                " microsoft/azuredevops: could not connect to registry.terraform.io: 401"
+            ),
+        ),
+        "providers can not be downloaded",
+        "mirror",
+    ),
+    "Azure DevOps without a login": (
+        ("azuredevops: 401 Unauthorized: the token is not accepted by the organization", ""),
+        "Azure DevOps does not answer, or not to this login",
+        "AZDO_ORG_SERVICE_URL",
     ),
     "a variable": (
         (
@@ -137,31 +168,35 @@ SAID = {
                 " variables.tf:20,3-13."
             ),
         ),
-        "Terraform: Invalid value for variable: names.key_vault: 3-24 letters.",
-        "again",
+        "Invalid value for variable: names.key_vault: 3-24 letters.",
+        "mend the spec",
     ),
 }
+
+
+def by_hand(*words):
+    return " ".join(("terraform-of-it", *words))
 
 
 @pytest.mark.parametrize(("said", "message", "cure"), SAID.values(), ids=SAID.keys())
 def test_an_error_is_one_message_with_its_cure(said, message, cure):
     summary, detail = said
-    found = refusal([{"summary": summary, "detail": detail}, {"summary": "what follows from it"}])
+    found = refusal(
+        [{"summary": summary, "detail": detail}, {"summary": "what follows from it"}], by_hand
+    )
     assert message in found.message
     assert cure in found.cure
 
 
 def test_a_secret_in_an_error_is_not_shown():
     key = f"AccountKey={'c2VjcmV0' * 5}"
-    found = refusal([{"summary": f"DefaultEndpointsProtocol=https;{key}", "detail": ""}])
+    found = refusal([{"summary": f"DefaultEndpointsProtocol=https;{key}", "detail": ""}], by_hand)
     assert "c2VjcmV0" not in str(found)
 
 
 def test_the_resource_is_named():
-    found = refusal([{"summary": "no", "detail": "x" * 2000, "address": "azurerm_key_vault.this"}])
+    found = refusal(
+        [{"summary": "no", "detail": "x" * 2000, "address": "azurerm_key_vault.this"}], by_hand
+    )
     assert found.message.startswith("Terraform: azurerm_key_vault.this: no: xxx")
     assert len(found.message) < 700
-
-
-def test_a_program_that_ends_without_a_word_is_said():
-    assert "ended without a word" in refusal([]).message

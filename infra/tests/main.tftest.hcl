@@ -168,10 +168,6 @@ run "no_key_opens_anything" {
     condition     = azurerm_storage_account.this.blob_properties[0].delete_retention_policy[0].days >= 7 && azurerm_storage_account.this.blob_properties[0].container_delete_retention_policy[0].days >= 7
     error_message = "Deleted data is gone at once."
   }
-  assert {
-    condition     = azurerm_management_lock.data.scope == azurerm_storage_account.this.id && azurerm_management_lock.data.lock_level == "CanNotDelete"
-    error_message = "Another than the storage account is locked, or against something else."
-  }
 }
 
 run "nothing_but_the_workspace" {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_spec import files
 from mlops_spec.actions import Context, Outcome
 from mlops_spec.errors import StateError, StepError
-from mlops_spec.terraform import binary
+from mlops_spec.terraform import binary, comparison
 
 if TYPE_CHECKING:
     from mlops_spec.steps import Step
@@ -26,8 +26,7 @@ def plan(step: Step, context: Context) -> Outcome:
     if changes:
         for line in changes:
             context.emit(line)
-        data = f"TF_DATA_DIR={binary.folder(step.payload['name']) / 'data'}"
-        command = f"{data} terraform -chdir=infra apply {step.terms['saved']}"
+        command = binary.by_hand(step.payload["name"], "apply", step.terms["saved"])
         raise StepError(f"the infrastructure differs: {step.terms['sum']}", f"apply it: {command}")
     return _told(step, context, "as the spec wants it")
 
@@ -55,21 +54,12 @@ def _told(step: Step, context: Context, text: str) -> Outcome:
     """The outputs of what is there, once they are what the spec is about.
 
     Raises:
-        StepError: `infra/*.tf` makes other things than the spec names.
+        StepError: It is something else.
     """
     found = binary.document(step.payload["name"], "output")
     outputs = {name: one["value"] for name, one in found.items() if not one["sensitive"]}
-    wrong = list(_otherwise(step.payload["variables"]["names"], outputs.get("names", {})))
+    wrong = comparison.otherwise(step.payload["variables"]["names"], outputs["names"])
     if wrong:
-        message = f"infra/*.tf does not keep to the names of the spec: {'; '.join(wrong[:3])}"
-        raise StepError(message, "choose your own names by workspace.names, not in infra/*.tf")
+        raise StepError(f"Terraform made other names than it planned: {'; '.join(wrong[:3])}")
     files.write_json(context.folder / "out" / _OUTPUTS, files.versioned(outputs))
     return Outcome(text)
-
-
-def _otherwise(wanted: dict[str, str], made: dict[str, Any]) -> list[str]:
-    return [
-        f"{name} is {made[name]}, should be {value}"
-        for name, value in wanted.items()
-        if made.get(name) not in (None, value)
-    ]

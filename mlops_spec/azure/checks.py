@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlops_spec import ground
 from mlops_spec.azure import client, emulation, images, machines, questions, refusals, rights
 from mlops_spec.azure.place import Place
 from mlops_spec.errors import StateError
@@ -78,12 +79,15 @@ def _asked(spec: Spec, place: Place) -> Iterator[Found]:
     except StateError as error:
         yield Found("workspace", error.message, error.cure)
         return
-    yield _workspace(place, exists=there is not None)
+    made = ground.is_by_terraform(spec)
+    yield _workspace(place, exists=there is not None, made=made)
     if there is not None:
         yield from _softly("role", place, lambda: _role(spec, place, who.get("oid", "WHO")))
+    location = str((there or {}).get("location") or cloud.location)
     if isinstance(spec.compute, AzuremlCompute):
-        location = str((there or {}).get("location") or cloud.location)
         yield from _machines(spec.compute, place, location, exists=there is not None)
+    if made:
+        yield from _softly("size", place, lambda: _sizes(spec, place, location))
 
 
 def _softly(
@@ -98,10 +102,10 @@ def _softly(
     yield from (Found(name, *one) for one in found)
 
 
-def _workspace(place: Place, *, exists: bool) -> Found:
+def _workspace(place: Place, *, exists: bool, made: bool) -> Found:
     if exists:
         return Found("workspace", f"{place} is there")
-    if place.emulator:
+    if place.emulator or made:
         return Found("workspace", f"there is no {place} yet; a run makes it")
     return Found("workspace", f"there is no {place}", refusals.MAKE)
 
@@ -114,6 +118,20 @@ def _role(spec: Spec, place: Place, who: str) -> Iterator[tuple[str, str]]:
         yield text, rights.assign(lack.role, who, place.path)
     if not lacking:
         yield f"this login has the {len(wanted)} rights that a run needs", ""
+
+
+def _sizes(spec: Spec, place: Place, location: str) -> Iterator[tuple[str, str]]:
+    """Whether the region has the machines that Terraform makes besides those that train."""
+    others = {f"{key}.vm_size": one.vm_size for key, one in ground.clusters(spec).items()}
+    others.pop("compute.vm_size", None)
+    wanted = ground.parts(spec) & {"instance", "kubernetes"}
+    others |= {f"infra.{part}.vm_size": getattr(spec.infra, part).vm_size for part in wanted}
+    known = {str(size.get("name", "")).lower() for size in questions.sizes(place, location)}
+    for key, name in others.items():
+        if name.lower() in known:
+            yield f"{location} has {name}, for {key}", ""
+        else:
+            yield f"{location} has no {name}", f"choose another {key}, or workspace.location"
 
 
 def _machines(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from mlops_spec import ground
 from mlops_spec.where import AzuremlCompute
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def needed(spec: Spec) -> list[str]:
         parts += _JOBS
         parts += _PIPELINES if compute.shape == "pipeline" else ()
         parts += ("schedules/write",) if compute.schedule else ()
-        parts += ("computes/write",) if compute.cluster else ()
+        has = compute.cluster and not ground.is_by_terraform(spec)  # which makes clusters itself
+        parts += ("computes/write",) if has else ()
     return [f"{_WORKSPACE}/{part}" for part in parts]
 
 

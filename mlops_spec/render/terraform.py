@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlops_spec.where import AzuremlCompute
 
 INFRA = Path("infra")
-_OVERRIDE = INFRA / "backend_override.tf.json"
+OVERRIDE = INFRA / "backend_override.tf.json"
 _PRIORITY = {"dedicated": "Dedicated", "low_priority": "LowPriority"}
 
 
@@ -26,7 +26,7 @@ def variables(spec: Spec) -> dict[str, Any]:
     assert isinstance(infra, TerraformInfra)
     wanted = ground.parts(spec)
     parts: dict[str, Any] = {name: _part(spec, name) if name in wanted else None for name in PARTS}
-    clusters = ground.clusters(spec).values()
+    clusters = sorted(ground.clusters(spec).values(), key=lambda one: str(one.cluster))
     return {
         "subscription_id": workspace.subscription_id,
         "location": workspace.location,
@@ -44,16 +44,22 @@ def documents(spec: Spec) -> dict[Path, str]:
     assert isinstance(spec.infra, TerraformInfra)
     found = {f"{spec.name}.tfvars.json": variables(spec), f"{spec.name}.backend.json": _state(spec)}
     if spec.infra.remote_state:
-        found["bootstrap/terraform.tfvars.json"] = _bootstrap(spec)
+        found[f"bootstrap/{store(spec)}.tfvars.json"] = _bootstrap(spec)
     else:
-        found[_OVERRIDE.name] = {"terraform": {"backend": {"local": {}}}}
+        found[OVERRIDE.name] = {"terraform": {"backend": {"local": {}}}}
     return {INFRA / name: files.json_text(document) for name, document in found.items()}
+
+
+def store(spec: Spec) -> str:
+    """The storage account that keeps the states of a subscription, a prefix and a region."""
+    assert isinstance(spec.workspace, CloudWorkspace)
+    return names.state(spec.workspace).storage_account
 
 
 def unwanted(spec: Spec) -> list[Path]:
     """Files of an earlier render that would have Terraform do something else."""
     assert isinstance(spec.infra, TerraformInfra)
-    return [_OVERRIDE] if spec.infra.remote_state and _OVERRIDE.exists() else []
+    return [OVERRIDE] if spec.infra.remote_state and OVERRIDE.exists() else []
 
 
 def _bootstrap(spec: Spec) -> dict[str, Any]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 _LEAST = (1, 11)
 LEAST_TEXT = ".".join(map(str, _LEAST))
 _INSTALL = "install it: https://developer.hashicorp.com/terraform/install"
+_LOOK_SECONDS = 0.1
 _OWN = Path(".mlops/terraform")
 _STEPS = ("apply_start", "apply_progress", "apply_complete", "apply_errored")
 
@@ -61,13 +66,18 @@ def folder(name: str) -> Path:
     return (_OWN / name).resolve()
 
 
+def by_hand(name: str, *words: str) -> str:
+    """The line of a shell that has Terraform do something to what a run keeps of a spec."""
+    return shlex.join([f"TF_DATA_DIR={_data(folder(name))}", "terraform", "-chdir=infra", *words])
+
+
 def run(name: str, words: Sequence[str], hear: Hear) -> str:
     """Runs a command that talks JSON, and tells what it changes as it goes.
 
     Args:
         name: Of the spec.
         words: The command.
-        hear: Called with each line about what was made.
+        hear: Called with each line about what was made, and each warning.
 
     Returns:
         Its sum of changes, empty where it has none.
@@ -76,18 +86,22 @@ def run(name: str, words: Sequence[str], hear: Hear) -> str:
         StateError: It failed.
     """
     failed, sum_ = [], ""
-    with _Process(name, _json(words)) as process:
+    with _Process(name, words) as process:
         for event in process.events():
-            match event.get("type", event.get("@level")):
-                case "diagnostic" if event["diagnostic"]["severity"] == "error":
-                    failed.append(event["diagnostic"])
+            found = event.get("diagnostic", {})
+            match event.get("type"):
+                case "diagnostic" if found["severity"] == "error":
+                    failed.append(found)
+                case "diagnostic":
+                    hear(redact(f"warning: {found['summary']} {found.get('detail', '')}"))
                 case "change_summary":
                     sum_ = str(event["@message"])
                 case kind if kind in _STEPS:
                     hear(redact(str(event["@message"])))
         code = process.wait()
     if code or failed:
-        raise refusals.refusal(failed)
+        last = {"summary": f"it ended with exit code {code}", "detail": process.last}
+        raise refusals.refusal(failed or [last], lambda *words: by_hand(name, *words))
     return sum_
 
 
@@ -106,7 +120,8 @@ def document(name: str, *words: str) -> dict[str, Any]:
         check=False,
     )
     if answer.returncode:
-        raise refusals.refusal([{"summary": answer.stderr.strip() or answer.stdout.strip()}])
+        said = {"summary": answer.stderr.strip() or answer.stdout.strip()}
+        raise refusals.refusal([said], lambda *words: by_hand(name, *words))
     found: dict[str, Any] = json.loads(answer.stdout)
     return found
 
@@ -117,58 +132,81 @@ def _json(words: Sequence[str]) -> list[str]:
 
 
 class _Process:
-    """A command at work, which ends what it has begun when we are interrupted."""
+    """A command at work, which ends what it has begun when we are interrupted.
+
+    It writes into a file, which we read: with a pipe it would die with us, in the middle of what it
+    makes, and its state would not know of it.
+    """
 
     def __init__(self, name: str, words: Sequence[str]) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own words
-            ["terraform", *words],  # noqa: S607 - the one that people use
-            cwd=INFRA,
-            env=_environment(folder(name)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # Ctrl-C reaches it from here
-            umask=0o077,  # a state and a saved plan hold secrets
-        )
+        own = folder(name)
+        own.mkdir(parents=True, exist_ok=True)
+        self.last = ""
+        self._said = Path(tempfile.mkstemp(dir=own, prefix="said-")[1])
+        with self._said.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own words
+                ["terraform", *_json(words)],  # noqa: S607 - the one that people use
+                cwd=INFRA,
+                env=_environment(own),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C reaches it from here
+                umask=0o077,  # a state and a saved plan hold secrets
+            )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        assert self._process.stdout is not None
         if kind is not None:
             self._end()
-        self._process.stdout.close()
+        self._said.unlink()
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What it says, line by line; what is no JSON is an error before it could talk any."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                yield event
+        """What it says, line by line, until it has ended; what is no JSON is kept as its last."""
+        rest = b""
+        with self._said.open("rb") as said:
+            while True:
+                ended = self._process.poll() is not None
+                *lines, rest = (rest + said.read()).split(b"\n")
+                for line in lines:
+                    try:
+                        event = json.loads(line)
+                    except ValueError:
+                        self.last = line.decode("utf-8", "replace").strip() or self.last
+                        continue
+                    if isinstance(event, dict):
+                        yield event
+                if ended:
+                    return
+                time.sleep(_LOOK_SECONDS)
 
     def wait(self) -> int:
         return self._process.wait()
 
     def _end(self) -> None:
         """Asks it to end: it finishes what it has begun, or its state would not know of it."""
+        if self._process.poll() is None:
+            sys.stderr.write(
+                "Terraform finishes what it has begun; asked again, it gives that up\n"
+            )
         while self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-            with contextlib.suppress(KeyboardInterrupt):  # asked twice, it ends at once
-                for _ in self.events():  # it must not wait for us to listen
-                    pass
+            with contextlib.suppress(KeyboardInterrupt):
                 self._process.wait()
 
 
+def _data(own: Path) -> Path:
+    return own.resolve() / "data"
+
+
 def _environment(own: Path) -> dict[str, str]:
-    """Ours, without the key that models are signed with."""
-    shell = {name: value for name, value in os.environ.items() if name != signing.VARIABLE}
+    """Ours, without what would have Terraform do something else, or the key to sign with."""
+    shell = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TF_CLI_ARGS", "TF_WORKSPACE")) and name != signing.VARIABLE
+    }
     quiet = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
-    return {**shell, **quiet, "TF_DATA_DIR": str(own.resolve() / "data")}
+    return {**shell, **quiet, "TF_DATA_DIR": str(_data(own))}

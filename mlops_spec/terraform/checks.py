@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 def checks(spec: Spec) -> Iterator[tuple[str, str, str]]:
     """Name, text and cure of each thing that was looked at; no cure where all is well."""
-    if not isinstance(spec.infra, TerraformInfra):
+    if not ground.is_by_terraform(spec):
         return
+    assert isinstance(spec.infra, TerraformInfra)
     try:
         yield "terraform", f"{binary.check()}, {binary.LEAST_TEXT} or newer is needed", ""
     except StateError as error:

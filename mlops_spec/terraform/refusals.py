@@ -9,13 +9,25 @@ from mlops_spec.errors import StateError
 from mlops_spec.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    By_hand = Callable[..., str]
 
 _MOST_LETTERS = 600
 _AGAIN = "run the same command again"
 _COMPARE = f"{_AGAIN}: it compares anew"
 _LOCK = re.compile(r"^\s*(ID|Operation|Who|Created):\s*(.*?)\s*$", re.MULTILINE)
 _GUIDE = "docs/infrastructure.md"
+_LOGIN = (
+    "az login, or the variables ARM_CLIENT_ID, ARM_TENANT_ID and ARM_USE_OIDC=true or"
+    " ARM_CLIENT_SECRET"
+)
+_DEVOPS = (
+    "az login; where a spec wants no Azure DevOps, its provider asks nevertheless: set"
+    f" AZDO_ORG_SERVICE_URL, or leave out infra/main.devops.tf; see {_GUIDE}"
+)
+_BOOTSTRAP = f"make it once, by the commands that `render` prints; then {_AGAIN}"
+_TAKEN = "choose another one (workspace.names), or take it over by terraform import"
 _MEANT = (  # what Terraform says -> what has happened, and what to do
     (
         "Saved plan (is stale|does not match)",
@@ -23,17 +35,24 @@ _MEANT = (  # what Terraform says -> what has happened, and what to do
         _COMPARE,
     ),
     (
-        "Instance cannot be destroyed",
-        "data or models would be deleted, or replaced by something empty; they are protected",
-        f"take back what causes it, mostly another name or region; on purpose: {_GUIDE}",
+        "Failed to query available provider packages|could not connect to registry",
+        "Terraform's providers can not be downloaded",
+        "look at the network and the proxy, or set up a mirror of providers",
     ),
     (
-        "(?i)azuredevops|azure devops|AZDO_",
+        "Unsupported Terraform Core version",
+        "infra/*.tf asks for another Terraform",
+        "install it: https://developer.hashicorp.com/terraform/install",
+    ),
+    (
+        "Invalid value for variable|No value for required variable|undeclared variable",
+        "infra/variables*.tf does not take what the spec says",
+        "mend the spec, or the rule where it is yours; then render",
+    ),
+    (
+        r"AZDO_|(?i:azuredevops|azure devops).{0,300}(?i:\b40[13]\b|auth|token|organi[sz]ation)",
         "Azure DevOps does not answer, or not to this login",
-        (
-            "log in (az login); where a spec wants no Azure DevOps, its provider asks nevertheless:"
-            f" set AZDO_ORG_SERVICE_URL, or leave out infra/main.devops.tf; see {_GUIDE}"
-        ),
+        _DEVOPS,
     ),
     (
         (
@@ -41,10 +60,15 @@ _MEANT = (  # what Terraform says -> what has happened, and what to do
             r"building account|obtain a token|Authenticating using"
         ),
         "nobody is logged in to Azure",
+        _LOGIN,
+    ),
+    (
         (
-            "az login, or the variables ARM_CLIENT_ID, ARM_TENANT_ID and ARM_USE_OIDC=true or"
-            " ARM_CLIENT_SECRET"
+            "ContainerNotFound|containers[.]Client|error loading state|"
+            "(?i:failed to get existing workspaces|backend (configuration|initialization))"
         ),
+        "the store of Terraform's state does not answer, or nobody has made it",
+        _BOOTSTRAP,
     ),
     (
         r"SkuNotAvailable|NotAvailableForSubscription|(?i:sku|size).{0,80}not available",
@@ -62,58 +86,56 @@ _MEANT = (  # what Terraform says -> what has happened, and what to do
         "it takes Contributor and Role Based Access Control Administrator on the subscription",
     ),
     (
-        "needs to be imported into the State|already exists",
+        "needs to be imported into the State|(?i:already ?(exists|taken|in use)|NameUnavailable)",
         "something of this name exists and is not Terraform's",
-        "choose another one (workspace.names), or take it over: terraform import",
-    ),
-    (
-        (
-            "(?i)backend (configuration|initialization)|containers?.* not (be )?found|"
-            "ResourceGroupNotFound.*state|error loading state|failed to get existing workspaces"
-        ),
-        "the store of Terraform's state does not answer, or nobody has made it",
-        (
-            "make it once: terraform -chdir=infra/bootstrap init && terraform"
-            f" -chdir=infra/bootstrap apply; then {_AGAIN}"
-        ),
-    ),
-    (
-        "Failed to query available provider packages|could not connect to registry",
-        "Terraform's providers can not be downloaded",
-        "look at the network and the proxy, or set up a mirror of providers",
-    ),
-    (
-        "(?i)dependency lock file",
-        "infra/.terraform.lock.hcl has other providers than infra/*.tf asks for",
-        "terraform -chdir=infra init -upgrade",
+        _TAKEN,
     ),
 )
 
 
-def refusal(diagnostics: Sequence[Mapping[str, Any]]) -> StateError:
+def refusal(diagnostics: Sequence[Mapping[str, Any]], by_hand: By_hand) -> StateError:
     """The error of a command that failed, from what it said.
 
     The first one counts: others mostly follow from it.
+
+    Args:
+        diagnostics: What it said.
+        by_hand: How a command is written that a person gives.
     """
-    first = diagnostics[0] if diagnostics else {"summary": "Terraform ended without a word"}
+    first = diagnostics[0]
     summary, detail = str(first["summary"]), str(first.get("detail", ""))
     whole = f"{summary}: {detail}"
-    if "state lock" in summary:
-        return _locked(dict(_LOCK.findall(whole)), whole)
+    if "acquiring the state lock" in summary:
+        return _locked(dict(_LOCK.findall(whole)), whole, by_hand)
     where = f"{first['address']}: " if first.get("address") else ""
+    if summary == "Instance cannot be destroyed":
+        return _protected(detail, by_hand)
+    if "dependency lock file" in summary:
+        message = "infra/.terraform.lock.hcl has other providers than infra/*.tf asks for"
+        return StateError(message, f"delete it, then {_AGAIN}")
     for said, message, cure in _MEANT:
         if re.search(said, whole):
             return StateError(f"{message}\n  {where}{_short(whole)}", cure)
     return StateError(f"Terraform: {where}{_short(whole)}", _AGAIN)
 
 
-def _locked(lock: Mapping[str, str], whole: str) -> StateError:
+def _protected(detail: str, by_hand: By_hand) -> StateError:
+    """What holds data or models would go: because of the spec, or because it was made by half."""
+    named = re.search(r"Resource (\S+) has", detail)
+    address = named[1] if named else "ADDRESS"
+    message = f"{address} holds data or models and would be deleted, or replaced by an empty one"
+    cure = f"take back what causes it, mostly another name or region (on purpose: {_GUIDE}); if an"
+    half = f"apply that broke half-way has left it: {by_hand('untaint', address)}"
+    return StateError(message, f"{cure} {half}")
+
+
+def _locked(lock: Mapping[str, str], whole: str, by_hand: By_hand) -> StateError:
     if "ID" not in lock:
         return StateError(f"Terraform's state can not be locked\n  {_short(whole)}", _AGAIN)
     who, since = lock.get("Who", "somebody"), lock.get("Created", "")[:19]
     message = f"{who} works on the same infrastructure since {since} ({lock.get('Operation', '')})"
-    cure = f"wait; if nobody does any more: terraform -chdir=infra force-unlock {lock['ID']}"
-    return StateError(message, cure)
+    free = by_hand("force-unlock", lock["ID"])
+    return StateError(message, f"wait; if nobody does any more: {free}")
 
 
 def _short(text: str) -> str:
