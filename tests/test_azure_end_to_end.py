@@ -144,7 +144,9 @@ def test_one_pipeline_does_the_same_and_its_verdict_is_an_output(project):
 @pytest.mark.usefixtures("first")
 def test_a_pipeline_registers_a_first_model_and_a_clock_starts_it_again(project):
     shape = ("compute.shape=pipeline", "registered_model=others", "compute.schedule='0 6 * * 1'")
-    assert started(events(project, *shape)) == ["pipeline", "schedule"]
+    found = started(events(project, *shape))
+    # which another pipeline of this project may have made
+    assert [step for step in found if step != "environment_register"] == ["pipeline", "schedule"]
     promotion = json.loads((last_record(project) / "promotion.json").read_text("utf-8"))
     assert (promotion["verdict"], promotion["model"], promotion["version"]) == (
         "promote",
