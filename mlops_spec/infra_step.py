@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WORKSPACE = "azurerm_machine_learning_workspace.this"
 _ID = "infra"
 _GONE = ("-", "±")
+_OUTPUT = "output."  # of Terraform: told, and neither made nor lost
 _MOST = 5  # that a message names
 
 
@@ -44,7 +45,8 @@ def steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
         "variables": documents.variables(spec),
         "code": found.code if found else "",
     }
-    gone = [change[2:] for change in changes if change[0] in _GONE]
+    named = [(change[0], change[2:]) for change in changes]
+    gone = [name for kind, name in named if kind in _GONE and not name.startswith(_OUTPUT)]
     meant = not gone or spec.infra.destroy or not spec.infra.apply
     terms = {
         "changes": list(changes),
@@ -57,8 +59,8 @@ def steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
     drift = "what is there is not as it should be" if changes else ""
     made = Step(_ID, action, payload, drift=drift, terms=terms)
     if not meant and found and found.saved:  # who only looks is shown it
-        named = ", ".join(gone[:_MOST]) + (f" and {len(gone) - _MOST} more" if gone[_MOST:] else "")
-        what = f"Terraform would delete, or replace, {named}"
+        more = f" and {len(gone) - _MOST} more" if gone[_MOST:] else ""
+        what = f"Terraform would delete, or replace, {', '.join(gone[:_MOST])}{more}"
         made = replace(made, obstacle=(what, "if that is meant: infra.destroy=true"))
     return (made,)
 
@@ -75,7 +77,7 @@ def _sum(changes: Sequence[str]) -> str:
     """Changes in numbers; empty when there are none."""
     if not changes:
         return ""
-    kinds = [change[0] for change in changes]
+    kinds = [change[0] for change in changes if not change[2:].startswith(_OUTPUT)]
     made = kinds.count("+") + kinds.count("±")
     lost = kinds.count("-") + kinds.count("±")
     return f"{made} to add, {kinds.count('~')} to change, {lost} to destroy"

@@ -9,6 +9,8 @@ import pytest
 from project import EXPERIMENTS, ROOT, SUBSCRIPTION, TERRAFORM, command_of, shipped_composer, write
 
 from mlops_spec import check, ground, names
+from mlops_spec.azure import checks, rights
+from mlops_spec.azure.place import Place
 from mlops_spec.cli import main
 from mlops_spec.compose import Composer
 from mlops_spec.errors import MlopsError
@@ -232,3 +234,23 @@ def test_what_two_experiments_need_is_the_difference_of_their_variables():
     }
     assert small.keys() == large.keys()
     assert small["subscription_id"] == SUBSCRIPTION
+
+
+def test_check_looks_for_other_machines_in_the_region_and_misses_no_workspace(monkeypatch):
+    found = spec(*ALL, "compute=azureml_cpu")
+    place = Place.of(found)
+    has = [{"name": "STANDARD_NC4AS_T4_V3"}]
+    monkeypatch.setattr("mlops_spec.azure.questions.sizes", lambda *_: has)
+    told = dict(checks._sizes(found, place, "westeurope"))
+    assert told["westeurope has Standard_NC4as_T4_v3, for infra.clusters.gpu.vm_size"] == ""
+    cure = "choose another infra.instance.vm_size, or workspace.location"
+    assert told["westeurope has no Standard_DS3_v2"] == cure
+    assert len(told) == 2, "what trains is looked at with its quota; Kubernetes has another list"
+    assert checks._workspace(place, exists=False, made=True).cure == ""
+    assert "infra=terraform" in checks._workspace(place, exists=False, made=False).cure
+
+
+def test_who_has_terraform_need_not_make_clusters():
+    right = "Microsoft.MachineLearningServices/workspaces/computes/write"
+    assert right in rights.needed(spec(*QUICK, "infra=none"))
+    assert right not in rights.needed(spec(*QUICK))

@@ -314,6 +314,28 @@ def until(true):
 
 
 @pytest.mark.usefixtures("cloud")
+def test_where_nothing_differs_no_plan_is_kept_and_none_is_needed():
+    applied()
+    step, now = planned()
+    assert step.step.terms["saved"] == ""
+    assert {path.name for path in Path(".mlops/terraform/quickstart").iterdir()} == {"data"}
+    result = performed(replaced(step), now)  # as by somebody who applied from another folder
+    assert (result.status, result.text) == ("done", "as the spec wants it")
+
+
+def test_an_output_that_is_new_is_told_and_applied(cloud):
+    applied()
+    cloud.applied.clear()
+    Path("infra/mine.tf").write_text('output "mine" {\n  value = 1\n}\n', "utf-8")
+    step, now = planned()
+    assert step.step.terms["changes"] == ["+ output.mine"]
+    assert step.step.terms["sum"] == "0 to add, 0 to change, 0 to destroy"
+    assert performed(step, now).status == "done"
+    assert cloud.applied == []
+    assert planned()[1].infra.outputs["mine"] == 1
+
+
+@pytest.mark.usefixtures("cloud")
 def test_a_state_that_is_here_is_moved_before_it_is_kept_elsewhere():
     applied()
     words = [*WORDS, "infra.remote_state=true"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
+from mlops_spec.terraform import binary
 from mlops_spec.terraform.refusals import refusal
 
 LOCK = """Error message: {why}
@@ -200,3 +203,19 @@ def test_the_resource_is_named():
     )
     assert found.message.startswith("Terraform: azurerm_key_vault.this: no: xxx")
     assert len(found.message) < 700
+
+
+def test_a_line_for_the_shell_is_one_in_a_folder_with_a_space_too(tmp_path, monkeypatch):
+    here = tmp_path / "my photos"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    line = binary.by_hand("pets", "untaint", 'a["b c"]')
+    said = f'terraform() {{ echo $#; printf \'%s\\n\' "$TF_DATA_DIR" "$@"; }}; {line}'
+    found = subprocess.check_output(["sh", "-c", said], text=True).splitlines()
+    assert found == [
+        "3",
+        f"{here}/.mlops/terraform/pets/data",
+        "-chdir=infra",
+        "untaint",
+        'a["b c"]',
+    ]

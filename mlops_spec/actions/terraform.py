@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlops_spec.steps import Step
 
 _OUTPUTS = "outputs.json"
+_FINE = "as the spec wants it"
 
 
 def plan(step: Step, context: Context) -> Outcome:
@@ -28,7 +29,7 @@ def plan(step: Step, context: Context) -> Outcome:
             context.emit(line)
         command = binary.by_hand(step.payload["name"], "apply", step.terms["saved"])
         raise StepError(f"the infrastructure differs: {step.terms['sum']}", f"apply it: {command}")
-    return _told(step, context, "as the spec wants it")
+    return _told(step, context, _FINE)
 
 
 def apply(step: Step, context: Context) -> Outcome:
@@ -38,6 +39,8 @@ def apply(step: Step, context: Context) -> Outcome:
         StateError: The plan is not the one that was shown, or Terraform failed; what it had made
             until then is in its state, and the next run continues.
     """
+    if not step.terms["changes"]:
+        return _told(step, context, _FINE)
     saved = Path(step.terms["saved"])
     if not saved.exists() or files.sha256_file(saved) != step.terms["digest"]:
         message = f"{saved} is not the plan that was shown; nothing was applied"

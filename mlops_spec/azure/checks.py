@@ -11,6 +11,7 @@ from mlops_spec import ground
 from mlops_spec.azure import client, emulation, images, machines, questions, refusals, rights
 from mlops_spec.azure.place import Place
 from mlops_spec.errors import StateError
+from mlops_spec.infra_spec import TerraformInfra
 from mlops_spec.where import AzuremlCompute
 
 if TYPE_CHECKING:
@@ -121,11 +122,14 @@ def _role(spec: Spec, place: Place, who: str) -> Iterator[tuple[str, str]]:
 
 
 def _sizes(spec: Spec, place: Place, location: str) -> Iterator[tuple[str, str]]:
-    """Whether the region has the machines that Terraform makes besides those that train."""
+    """Whether the region has the other machines of Azure ML that Terraform makes.
+
+    Those of Kubernetes are no machines of Azure ML, and stand in another list.
+    """
     others = {f"{key}.vm_size": one.vm_size for key, one in ground.clusters(spec).items()}
     others.pop("compute.vm_size", None)
-    wanted = ground.parts(spec) & {"instance", "kubernetes"}
-    others |= {f"infra.{part}.vm_size": getattr(spec.infra, part).vm_size for part in wanted}
+    if isinstance(spec.infra, TerraformInfra) and "instance" in ground.parts(spec):
+        others["infra.instance.vm_size"] = spec.infra.instance.vm_size
     known = {str(size.get("name", "")).lower() for size in questions.sizes(place, location)}
     for key, name in others.items():
         if name.lower() in known:

@@ -30,6 +30,7 @@ _LEAST = (1, 11)
 LEAST_TEXT = ".".join(map(str, _LEAST))
 _INSTALL = "install it: https://developer.hashicorp.com/terraform/install"
 _LOOK_SECONDS = 0.1
+_PIECE = 1 << 16  # bytes that are read at once
 _OWN = Path(".mlops/terraform")
 _STEPS = ("apply_start", "apply_progress", "apply_complete", "apply_errored")
 
@@ -68,7 +69,8 @@ def folder(name: str) -> Path:
 
 def by_hand(name: str, *words: str) -> str:
     """The line of a shell that has Terraform do something to what a run keeps of a spec."""
-    return shlex.join([f"TF_DATA_DIR={_data(folder(name))}", "terraform", "-chdir=infra", *words])
+    data = shlex.quote(str(_data(folder(name))))  # an assignment that is quoted whole is none
+    return f"TF_DATA_DIR={data} {shlex.join(['terraform', '-chdir=infra', *words])}"
 
 
 def run(name: str, words: Sequence[str], hear: Hear) -> str:
@@ -142,18 +144,17 @@ class _Process:
         own = folder(name)
         own.mkdir(parents=True, exist_ok=True)
         self.last = ""
-        self._said = Path(tempfile.mkstemp(dir=own, prefix="said-")[1])
-        with self._said.open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own words
-                ["terraform", *_json(words)],  # noqa: S607 - the one that people use
-                cwd=INFRA,
-                env=_environment(own),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C reaches it from here
-                umask=0o077,  # a state and a saved plan hold secrets
-            )
+        self._said = tempfile.TemporaryFile(dir=own)  # noqa: SIM115 - closed by __exit__
+        self._process = subprocess.Popen(  # noqa: S603 - our own words
+            ["terraform", *_json(words)],  # noqa: S607 - the one that people use
+            cwd=INFRA,
+            env=_environment(own),
+            stdin=subprocess.DEVNULL,
+            stdout=self._said,
+            stderr=self._said,
+            start_new_session=True,  # Ctrl-C reaches it from here
+            umask=0o077,  # a state and a saved plan hold secrets
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -161,26 +162,32 @@ class _Process:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
             self._end()
-        self._said.unlink()
+        self._said.close()
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What it says, line by line, until it has ended; what is no JSON is kept as its last."""
-        rest = b""
-        with self._said.open("rb") as said:
-            while True:
-                ended = self._process.poll() is not None
-                *lines, rest = (rest + said.read()).split(b"\n")
-                for line in lines:
-                    try:
-                        event = json.loads(line)
-                    except ValueError:
-                        self.last = line.decode("utf-8", "replace").strip() or self.last
-                        continue
-                    if isinstance(event, dict):
-                        yield event
-                if ended:
-                    return
+        rest, heard = b"", 0
+        while True:
+            ended = self._process.poll() is not None
+            added = self._said_since(heard)
+            heard += len(added)
+            *lines, rest = (rest + added).split(b"\n")
+            for line in lines:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    self.last = line.decode("utf-8", "replace").strip() or self.last
+                    continue
+                if isinstance(event, dict):
+                    yield event
+            if ended and not added:
+                return
+            if not added:
                 time.sleep(_LOOK_SECONDS)
+
+    def _said_since(self, heard: int) -> bytes:
+        """What was added; it writes where the file ends, so that we must not move there."""
+        return os.pread(self._said.fileno(), _PIECE, heard)
 
     def wait(self) -> int:
         return self._process.wait()

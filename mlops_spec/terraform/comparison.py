@@ -105,25 +105,28 @@ def _compared(spec: Spec, *, keep: bool) -> Infra:
     config = f"-backend-config={spec.name}.backend.json"
     binary.run(spec.name, ["init", "-input=false", "-reconfigure", config], _nobody)
     folder = binary.folder(spec.name)
-    for old in folder.glob(f"{_SAVED}*"):  # of whoever compared and did not apply
-        if keep:
+    if keep:
+        for old in folder.glob(f"{_SAVED}*"):  # of whoever compared and did not apply
             old.unlink()
-    saved = Path(tempfile.mkstemp(dir=folder, prefix=_SAVED if keep else "shown-")[1])
+    with tempfile.NamedTemporaryFile(
+        dir=folder, prefix=_SAVED if keep else "shown-", delete=False
+    ) as file:
+        saved = Path(file.name)
+    kept = False
     try:
         found = _planned(spec, saved, keep=keep)
         _check_code(spec, found)
+        changes = tuple(_changes(found))
+        kept = keep and bool(changes)
         return Infra(
             code=digest(),
-            changes=tuple(_changes(found)),
-            saved=str(saved) if keep else "",
-            digest=files.sha256_file(saved) if keep else "",
+            changes=changes,
+            saved=str(saved) if kept else "",
+            digest=files.sha256_file(saved) if kept else "",
             outputs=_outputs(found),
         )
-    except BaseException:
-        keep = False
-        raise
     finally:
-        if not keep:
+        if not kept:  # it holds what the state holds
             saved.unlink()
 
 
@@ -180,12 +183,15 @@ def otherwise(wanted: Mapping[str, str], made: Mapping[str, Any]) -> list[str]:
 
 
 def _changes(plan: dict[str, Any]) -> Iterator[str]:
-    """What would be done, resource by resource; what is only read is left out."""
+    """What would be done, one by one; what is only read is left out."""
     for change in plan.get("resource_changes", ()):
         actions = change["change"]["actions"]
         kind = "replace" if len(actions) > 1 else actions[0]
         if kind in _WANTED:
             yield f"{_WANTED[kind]} {change['address']}"
+    for name, output in plan.get("output_changes", {}).items():
+        if output["actions"][0] in _WANTED:
+            yield f"{_WANTED[output['actions'][0]]} output.{name}"
 
 
 def _outputs(plan: dict[str, Any]) -> dict[str, Any]:
