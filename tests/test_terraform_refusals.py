@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from mlops_spec import signing
 from mlops_spec.terraform import binary
 from mlops_spec.terraform.refusals import refusal
 
@@ -219,3 +220,13 @@ def test_a_line_for_the_shell_is_one_in_a_folder_with_a_space_too(tmp_path, monk
         "untaint",
         'a["b c"]',
     ]
+
+
+def test_terraform_is_not_told_the_key_that_models_are_signed_with(tmp_path, monkeypatch):
+    monkeypatch.setenv(signing.VARIABLE, "a private key")
+    monkeypatch.setenv("TF_CLI_ARGS_apply", "-target=nothing")
+    monkeypatch.setenv("ARM_CLIENT_ID", "me")
+    told = binary._environment(tmp_path)
+    assert "a private key" not in told.values()
+    assert "TF_CLI_ARGS_apply" not in told
+    assert told["ARM_CLIENT_ID"] == "me"
