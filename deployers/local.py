@@ -16,7 +16,7 @@ from deployers.scoring.quantization import Quantization  # noqa: TC001 - pydanti
 from deployers.scoring.settings import Serving  # noqa: TC001 - pydantic reads it
 from mlops_spec import ports, secrets, services
 from mlops_spec.errors import MlopsError
-from mlops_spec.spec import Int, OpenSection
+from mlops_spec.spec import Int, OpenSection, Shape
 from mlops_spec.steps import Step
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from mlops_spec.spec import Spec as WholeSpec
 
 VERIFIES = True  # what it deploys is signed by lineage.trusted_key
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{2,31}$")]  # as of Azure ML's deployments
+Name = Annotated[  # as of Azure ML's deployments
+    str,
+    Shape(r"^[a-z][a-z0-9-]{2,31}$", "3 to 32 small letters, digits and -, a letter first"),
+]
 Percent = Annotated[Int, Field(ge=0, le=100)]
 _ALL = 100
 

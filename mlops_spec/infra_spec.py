@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mlops_spec.section import Int, Section
-from mlops_spec.where import GUID, AzuremlCompute, VmSize
+from mlops_spec.section import Int, Section, Shape
+from mlops_spec.where import AzuremlCompute, Guid, VmSize  # noqa: TC001 - of a pydantic model
 
 Part = Literal["instance", "kubernetes", "custom_vision", "web", "devops"]
 PARTS: tuple[Part, ...] = ("instance", "kubernetes", "custom_vision", "web", "devops")
@@ -23,10 +23,17 @@ class Instance(Section):
     """A machine to work on by hand, with notebooks."""
 
     vm_size: VmSize
-    owner: Annotated[str, Field(pattern=GUID)] | None  # object id of who uses it; none: who applies
+    owner: Guid | None  # object id of who uses it; none: who applies
 
 
-_HOST = r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$"
+_Certificate = Annotated[
+    str,
+    Shape(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "a name of Kubernetes: small letters, digits, . -"),
+]
+_Host = Annotated[
+    str,
+    Shape(r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$", "a host, such as scoring.example.com"),
+]
 
 
 class Tls(Section):
@@ -34,8 +41,8 @@ class Tls(Section):
 
     # The name of a secret of Kubernetes in the namespace azureml; called so, since values of keys
     # with `secret` in their names are taken for secrets
-    certificate: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
-    host: Annotated[str, Field(pattern=_HOST)]  # the name that its certificate is for
+    certificate: _Certificate
+    host: _Host  # the name that its certificate is for
 
 
 class Kubernetes(Section):
@@ -53,32 +60,60 @@ class CustomVision(Section):
     sku: Literal["F0", "S0"]
 
 
-_IMAGE = r"^[a-z0-9]+([._/-][a-z0-9]+)*:\w[\w.-]{0,127}$"
+_Sku = Annotated[
+    str,
+    Shape(
+        r"^([BS][1-3]|P[1-3]v2|P[0-3]v[34]|P[1-5]mv[34])$",
+        "a size of App Service for Linux, such as B1, S2, P1v3 or P1mv4",
+    ),
+]
+_Image = Annotated[
+    str,
+    Shape(
+        r"^[a-z0-9]+([._/-][a-z0-9]+)*:\w[\w.-]{0,127}$",
+        "an image in small letters with its tag, such as frontend:1",
+    ),
+]
+_Health = Annotated[str, Shape(r"^/[\w./-]*$", "a path that starts with /, such as /healthz")]
 
 
 class Web(Section):
     """The App Service of a front end."""
 
-    sku: Annotated[str, Field(pattern=r"^([BS][1-3]|P[1-3]v2|P[0-3]v[34]|P[1-5]mv[34])$")]
-    image: Annotated[str, Field(pattern=_IMAGE)]  # in the registry
-    health: Annotated[str, Field(pattern=r"^/[\w./-]*$")]  # a path that answers when all is well
+    sku: _Sku
+    image: _Image  # in the registry
+    health: _Health  # a path that answers when all is well
 
 
-_ORGANIZATION = r"^(https://dev\.azure\.com/[a-zA-Z0-9]([a-zA-Z0-9-]{0,48}[a-zA-Z0-9])?)?$"
-_FILE = r"^[\w.-][\w./-]*\.ya?ml$"
-_ENVIRONMENT = r"^\w[\w -]{0,126}$"
-_VARIABLE = r"^[a-zA-Z0-9-]{1,127}$"
+_Organization = Annotated[
+    str,
+    Shape(
+        r"^(https://dev\.azure\.com/[a-zA-Z0-9]([a-zA-Z0-9-]{0,48}[a-zA-Z0-9])?)?$",
+        "https://dev.azure.com/ and a name, or empty",
+    ),
+]
+_Group = Annotated[str, Shape(r"^.*\S.*$", "a group of the project, such as Contributors")]
+_Branch = Annotated[str, Shape(r"^\w([\w./-]*\w)?$", "a branch, such as main")]
+_File = Annotated[
+    str, Shape(r"^[\w.-][\w./-]*\.ya?ml$", "a YAML file of the repository, such as ado/train.yml")
+]
+_Environment = Annotated[
+    str, Shape(r"^\w[\w -]{0,126}$", "a name of at most 127 letters, digits, spaces, - and _")
+]
+_Variable = Annotated[
+    str, Shape(r"^[a-zA-Z0-9-]{1,127}$", "a secret's name: at most 127 letters, digits and -")
+]
 
 
 class Devops(Section):
     """The Azure DevOps project with its pipelines."""
 
-    organization: Annotated[str, Field(pattern=_ORGANIZATION)]
-    approvers: Annotated[str, Field(pattern=r"\S")]  # a group of the project
-    branch: Annotated[str, Field(pattern=r"^\w([\w./-]*\w)?$")]
-    pipelines: dict[str, Annotated[str, Field(pattern=_FILE)]]  # name -> its file
-    environments: dict[Annotated[str, Field(pattern=_ENVIRONMENT)], bool]  # are approvers asked
-    variables: list[Annotated[str, Field(pattern=_VARIABLE)]]  # secrets of the key vault, by name
+    organization: _Organization
+    approvers: _Group  # a group of the project
+    branch: _Branch
+    pipelines: dict[str, _File]  # name -> its file
+    environments: dict[_Environment, bool]  # are approvers asked
+    variables: list[_Variable]  # secrets of the key vault, by name
 
 
 class TerraformInfra(Section):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import core_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
 
 class Section(BaseModel):
@@ -57,6 +62,32 @@ Float = Annotated[float, Field(strict=True)]
 Fraction = Annotated[Float, Field(ge=0, lt=1)]
 Share = Annotated[Float, Field(ge=0, le=1)]
 NotNegative = Annotated[Float, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a text must be, whole, as a pattern and in words: an error says the words.
+
+    Schemas have the pattern, which is therefore anchored.
+    """
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(
+        self, source: type, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._judged, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(schema) | {"pattern": self.pattern}
+
+    def _judged(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"should be {self.words}")
+        return text
 
 
 def unread(whole: Section, prefix: str = "") -> Iterator[str]:

@@ -20,6 +20,7 @@ from mlops_spec.section import (
     NotNegative,
     OpenSection,
     Section,
+    Shape,
     Share,
     leaves,
     note_reads,
@@ -28,7 +29,17 @@ from mlops_spec.section import (
 from mlops_spec.where import ComputeSpec, WorkspaceSpec  # noqa: TC001 - of a pydantic model
 
 # What sections are made of is imported from here, by plugins too
-__all__ = ["Float", "Fraction", "Int", "OpenSection", "Section", "leaves", "note_reads", "unread"]
+__all__ = [
+    "Float",
+    "Fraction",
+    "Int",
+    "OpenSection",
+    "Section",
+    "Shape",
+    "leaves",
+    "note_reads",
+    "unread",
+]
 
 
 class Head(Section):
@@ -130,22 +141,34 @@ def _public(value: str) -> str:
     return value
 
 
+_Address = Annotated[str, Shape(r"^[^@\s]+@[^@\s]+$", "an address, such as team@example.com")]
+_Reference = Annotated[
+    str, Shape(rf"^({secrets.REFERENCE})?$", "${secret:NAME} with a name of yours, or empty")
+]
+
+
 class Budget(Section):
     """What may be spent."""
 
     per_run: NotNegative | None  # USD that the jobs of one command may cost at most
     per_month: Annotated[Float, Field(ge=1)] | None  # of the resource group; alerts on the way
-    alert: list[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]]  # addresses that are told
+    alert: list[_Address]  # addresses that are told
 
 
 class LineageSpec(Section):
     """Who vouches for registered models, and whose word a deployment takes."""
 
-    sign_with: Annotated[str, Field(pattern=rf"^({secrets.REFERENCE})?$")]  # empty: nobody signs
+    sign_with: _Reference  # empty: nobody signs
     trusted_key: Annotated[str, AfterValidator(_public)]  # empty: an unsigned model will do
 
 
-Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$")]
+Name = Annotated[
+    str,
+    Shape(
+        r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$",
+        "at most 63 letters, digits, - and _, a letter or digit first",
+    ),
+]
 
 
 class Spec(Section):

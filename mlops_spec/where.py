@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from mlops_spec.section import Int, NotNegative, Section
+from mlops_spec.section import Int, NotNegative, Section, Shape
 
-GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-VmSize = Annotated[str, Field(pattern=r"^Standard_\w+$")]
+Guid = Annotated[
+    str,
+    Shape(
+        r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
+        "an id such as 01234567-89ab-cdef-0123-456789abcdef",
+    ),
+]
+VmSize = Annotated[str, Shape(r"^Standard_\w+$", "a size of Azure's, such as Standard_DS3_v2")]
+Cron = Annotated[
+    str,
+    Shape(r"^[0-9*,/-]+( [0-9A-Za-z*,/-]+){4}$", "five fields of cron, such as '0 6 * * 1'"),
+]
+_Location = Annotated[str, Shape(r"^[a-z0-9]+$", "a region's short name, such as westeurope")]
+_Prefix = Annotated[
+    str, Shape(r"^[a-z][a-z0-9]{0,7}$", "1 to 8 small letters and digits, a letter first")
+]
 
 
 class LocalCompute(Section):
@@ -21,18 +34,6 @@ class LocalCompute(Section):
     devices: Annotated[Int, Field(ge=1)]
     nodes: Annotated[Int, Field(ge=1, le=1)]  # this machine
     environment: dict[str, str]
-
-
-_CRON = r"^[0-9*,/-]+( [0-9A-Za-z*,/-]+){4}$"
-
-
-def _cron(value: str) -> str:
-    if not re.fullmatch(_CRON, value):
-        raise ValueError("should be five fields of cron, such as '0 6 * * 1'")
-    return value
-
-
-Cron = Annotated[str, AfterValidator(_cron), Field(json_schema_extra={"pattern": _CRON})]
 
 
 class AzuremlCompute(Section):
@@ -70,9 +71,9 @@ class LocalWorkspace(Section):
 class CloudWorkspace(Section):
     """An Azure ML workspace; names of it and of all around it follow from the spec."""
 
-    subscription_id: Annotated[str, Field(pattern=GUID)]
-    location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
-    prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,7}$")]
+    subscription_id: Guid
+    location: _Location
+    prefix: _Prefix
     names: dict[str, str]  # that somebody chose, of those in `mlops_spec.names`
 
 

@@ -13,7 +13,7 @@ from mlops_spec.azure import checks, rights
 from mlops_spec.azure.place import Place
 from mlops_spec.cli import main
 from mlops_spec.compose import Composer
-from mlops_spec.errors import MlopsError
+from mlops_spec.errors import MlopsError, SpecError
 from mlops_spec.render import terraform
 from mlops_spec.validate import parse
 
@@ -254,3 +254,26 @@ def test_who_has_terraform_need_not_make_clusters():
     right = "Microsoft.MachineLearningServices/workspaces/computes/write"
     assert right in rights.needed(spec(*QUICK, "infra=none"))
     assert right not in rights.needed(spec(*QUICK))
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("workspace.location='West Europe'", "a region's short name, such as westeurope"),
+        ("workspace.subscription_id=mine", "an id such as 0123"),
+        ("workspace.prefix=Photos", "a letter first"),
+        ("compute.vm_size=DS3_v2", "such as Standard_DS3_v2"),
+        ("compute.schedule=daily", "five fields of cron"),
+        ("infra.web.sku=F1", "such as B1"),
+        ("infra.web.health=healthz", "starts with /"),
+        ("infra.devops.approvers=' '", "a group of the project"),
+        ("budget.alert=[me]", "such as team@example.com"),
+    ],
+)
+def test_a_text_of_another_shape_is_told_its_shape_in_words(word, said):
+    with pytest.raises(SpecError) as refused:
+        spec(*ALL, "compute=azureml_cpu", word)
+    (problem,) = refused.value.problems
+    assert problem.key.startswith(word.partition("=")[0])
+    assert said in problem.message
+    assert "^" not in problem.message, "nobody reads a pattern"

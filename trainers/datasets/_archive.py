@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 
 from mlops_spec import files
 from mlops_spec.errors import StateError, StepError, from_os_error
-from mlops_spec.spec import Int
+from mlops_spec.spec import Int, Shape
 from trainers.datasets import _entries
 from trainers.datasets._fetch import (
     CHUNK,
@@ -40,7 +40,11 @@ if TYPE_CHECKING:
 
 CACHE = Path(".mlops/data")  # below the project's folder, where steps run
 _LONGEST = 1024  # characters of an entry's path
-Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
+Sha256 = Annotated[
+    str,
+    Shape(r"^[0-9a-fA-F]{64}$", "64 hexadecimal digits, as sha256sum prints"),
+    AfterValidator(str.lower),
+]
 Limit = Annotated[Int, Field(ge=1)]
 
 
