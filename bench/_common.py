@@ -67,6 +67,11 @@ def traced(command: list[str], cwd: Path) -> tuple[str, list[Process]]:
     return printed, [Process(**note) for note in notes]
 
 
+def repeats(n: int) -> int:
+    """How often something is measured: once with BENCH_ONCE=1, just to see that it can be."""
+    return 1 if os.environ.get("BENCH_ONCE") == "1" else n
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Wall time of some work."""
     start = time.perf_counter()

@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from _common import ENGINE, medians, report, rounded, run, traced
+from _common import ENGINE, medians, repeats, report, rounded, run, traced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REPEATS = 9
+REPEATS = repeats(9)
 MOST_PLAN, MOST_RUN = 1.0, 5.0
 EXPERIMENT = "+experiment=quickstart"
 AZURE = (

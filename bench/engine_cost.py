@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from _common import ENGINE, NOTHING, Process, report, rounded, run, seconds, traced
+from _common import ENGINE, NOTHING, Process, repeats, report, rounded, run, seconds, traced
 
-REPEATS = 3
+REPEATS = repeats(3)
 MOST = 1.0
 COMMAND = [*ENGINE, "+experiment=quickstart"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from _common import report, rounded
+from _common import repeats, report, rounded
 from evaluate import model, photographs
 
 from deployers.scoring import accuracy, int8, quantize
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from deployers.scoring.engines import Engine
 
-BATCH, TURNS = 16, 7
+BATCH, TURNS = 16, repeats(7)
 RUNS = {1: 5, BATCH: 2}  # in a turn, after one that does not count: others' threads may still spin
 CALIBRATED = 64
 RATIOS = {"bf16": 1.5, "int8": 2.0}  # images a second against the fastest fp32

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
-from _common import ROOT, medians, report, rounded, seconds
+from _common import ROOT, medians, repeats, report, rounded, seconds
 from PIL import Image
 
 from mlops_spec import bundle, files, manifest
@@ -29,7 +29,7 @@ from trainers._transfer_spec import Spec
 if TYPE_CHECKING:
     from mlops_spec.manifest import Dataset
 
-IMAGES, BATCH, REPEATS = 320, 64, 5
+IMAGES, BATCH, REPEATS = 320, 64, repeats(5)
 RATIO = 1.2
 CLASSES, MANY, SECONDS = 120, 8580, 20.0
 CONF = ROOT / "conf"

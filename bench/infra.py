@@ -13,10 +13,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-from _common import ENGINE, medians, report, rounded, run
+from _common import ENGINE, medians, repeats, report, rounded, run
 
 ROOT = Path(__file__).resolve().parents[1]
-REPEATS = 9
+REPEATS = repeats(9)
 RENDER_MOST, TESTS_MOST = 1.0, 30.0  # seconds
 WORDS = [
     *("+experiment=quickstart", "compute=azureml_cpu", "workspace=azure"),

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import yaml
-from _common import ROOT, report, rounded
+from _common import ROOT, repeats, report, rounded
 from _serve_sides import Asked, Side, free_port, started
 from evaluate import model, photographs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAIRS, TURNS, MANY, SECONDS = 300, 7, 16, 1.5
+PAIRS, TURNS, MANY, SECONDS = repeats(300), repeats(7), 16, 1.5
 SIDES = {"nothing is kept": 0.0, "all is kept": 1.0}
 RATIO = 1.1
 

@@ -10,9 +10,9 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from _common import ENGINE, NOTHING, medians, report, rounded, run, traced
+from _common import ENGINE, NOTHING, medians, repeats, report, rounded, run, traced
 
-REPEATS = 15
+REPEATS = repeats(15)
 MOST = 1.0
 COMMAND = [
     *(*ENGINE, "+experiment=quickstart"),

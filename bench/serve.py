@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from _common import report, rounded
+from _common import repeats, report, rounded
 from _serve_cast import ENVIRONMENTS, HERE_TOO, ORIGIN, Stage, ours, peer, precisions, requests
 from _serve_eager import OURS, Given
 from _serve_sides import Loader, Measured, Side
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from deployers.scoring.engines import Precision
 
 FEW, MANY, AT = (1, 16), (1, 4, 16, 32), 16
-SECONDS, WARM, TURNS, RUNS = 0.7, 0.3, 3, 15
+SECONDS, WARM, TURNS, RUNS = 0.7, 0.3, repeats(3), repeats(15)
 BEST = {"fp32": 1.9, "bf16": 3.3, "int8": 5.5}  # times the best peer
 GIVEN, OLD, BODY = 1.0, 10.0, 40.0  # times the best with our engine, pixels as JSON, their bytes
 ONE, TAIL, READY, MEMORY = 1.6, 2.0, 2.0, 400.0  # at most

@@ -10,11 +10,11 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from _common import ENGINE, medians, report, rounded, run, traced
+from _common import ENGINE, medians, repeats, report, rounded, run, traced
 
 from mlops_spec.conf_files import installed
 
-REPEATS = 15
+REPEATS = repeats(15)
 MOST = 1.5
 EXPERIMENT = "+experiment=quickstart"
 VERBS = ("show", "plan")

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import chdir
 from functools import partial
 
-from _common import medians, report, rounded
+from _common import medians, repeats, report, rounded
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
@@ -17,7 +17,7 @@ from mlops_spec.compose import Composer
 from mlops_spec.conf_files import installed
 from mlops_spec.validate import parse
 
-REPEATS = 3
+REPEATS = repeats(3)
 SIZES = (250, 500, 1000)
 SAMPLE = 30  # members that Hydra composes; it is as fast for each of them
 MOST = 30.0

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from _common import report, rounded
+from _common import repeats, report, rounded
 from _turns import Side
 from PIL import Image
 
@@ -28,7 +28,7 @@ from mlops_spec.conf_files import installed
 from mlops_spec.manifest import Row
 
 HERE = Path(__file__).resolve().parent
-TURNS = 5  # epochs that are timed; one before them is not
+TURNS = repeats(5)  # epochs that are timed; one before them is not
 BATCH = 32
 IMAGES = {"train": 48, "val": 8, "test": 1}  # of each class
 CLASSES = 4

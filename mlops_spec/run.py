@@ -224,7 +224,8 @@ def _perform(planned: Planned, experiment: str, now: Facts, view: View, log: Log
             outcome = _act(planned, emit)
             if outcome.elsewhere:
                 return Result(step.id, planned.key, "submitted", outcome.text)
-            seconds = round(time.perf_counter() - start, 3)
+            watched = time.perf_counter() - start
+            seconds = round(watched if outcome.seconds is None else outcome.seconds, 3)
             store.finish(_record(planned, outcome, seconds), experiment)
     except BrokenPipeError:  # nobody listens to us any more
         raise

@@ -38,6 +38,15 @@ def test_a_conflict_is_told_and_the_next_run_continues(runs: Runs) -> None:
     assert runs.of_training() == [""]
 
 
+def test_who_may_not_read_the_run_history_is_told_which_role_it_takes(runs: Runs) -> None:
+    said = runs.train(faults=[{"kind": "forbidden", "on": "GET */history/*/details*"}])
+    assert "train: failed: this login may not do that in workspace" in said
+    assert "az role assignment create" in said
+    runs.train()
+    assert runs.status() == "done"
+    assert runs.of_training() == [""], "it went on meanwhile"
+
+
 def test_code_that_can_not_be_uploaded_is_told(runs: Runs) -> None:
     said = runs.train(faults=[{"kind": "conflict", "on": "PUT *blob.core.windows.net/*.py*"}])
     assert "somebody else changes the same in workspace" in said

@@ -20,13 +20,15 @@ SLOW = ("training.rounds=40", "training.pause=0.2")
 
 
 def test_a_job_that_nobody_waits_for_is_collected_by_the_next_run(runs: Runs) -> None:
-    code, said = runs.run("compute.wait=false")
+    slow = ("training.rounds=30", "training.pause=0.2")
+    code, said = runs.run(*slow, "compute.wait=false")
     assert code == 0
     assert runs.status() == "submitted"
     assert "the same command collects what came of it" in said
     emulation.ended(runs.client(), runs.job())
-    said = runs.train()
+    said = runs.train(*slow)
     assert runs.status() == "done"
+    assert runs.results()["train"]["seconds"] > 6, "the job's, not those that collecting it took"
     assert runs.of_training() == [""]
 
 

@@ -2,9 +2,13 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from azure_runs import Runs
+
+from mlops_spec.azure import content
+from mlops_spec.render import azureml
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,6 +38,25 @@ def test_a_training_whose_node_is_taken_away_goes_on_from_its_checkpoint(runs: R
 
 def epochs(said: str) -> list[int]:
     return [int(number) for number in re.findall(r"^train: epoch (\d+)/", said, re.MULTILINE)]
+
+
+def test_a_training_whose_outputs_were_deleted_is_made_again(runs: Runs) -> None:
+    runs.train()
+    (step,) = runs.project.path.glob(f".mlops/steps/{runs.job()[-12:]}*")
+    key = json.loads((step / "result.json").read_text("utf-8"))["key"]
+    container, prefix = content.opened(runs.client(), azureml.place_of(key))
+    with container:
+        for blob in container.list_blobs(prefix):
+            container.delete_blob(blob.name)
+    shutil.rmtree(step)
+    said = runs.train()
+    assert f"what job {runs.job()[:-2]} made is not in workspace" in said
+    assert runs.status() == "done"
+    assert runs.of_training() == ["", "-2"]
+    shutil.rmtree(step)
+    runs.train()
+    assert runs.status() == "done"
+    assert runs.of_training() == ["", "-2"], "the second one is found"
 
 
 def test_a_pipeline_of_which_a_job_fails_is_started_again(runs: Runs) -> None:

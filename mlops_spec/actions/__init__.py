@@ -44,6 +44,7 @@ class Outcome:
     """What came of a step: a sentence, metrics, whether it refused, keys that it did not read.
 
     `elsewhere` of one that is not over: it goes on without us, and another run collects it.
+    `seconds` it took where that was; None where it took as long as we watched.
     """
 
     text: str = ""
@@ -51,6 +52,7 @@ class Outcome:
     refused: bool = False
     unread: tuple[str, ...] = ()
     elsewhere: bool = False
+    seconds: float | None = None
 
 
 Action = Callable[["Step", Context], Outcome]

@@ -7,6 +7,7 @@ import io
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -52,13 +53,13 @@ def job(step: Step, context: Context) -> Outcome:
         StepError: The job failed; carries what it said last.
     """
     out = context.folder / "out"
-    return _performed(step, context, {"out": out}) or local.summary(out)
+    return _summed(_performed(step, context, {"out": out}), out)
 
 
 def pipeline(step: Step, context: Context) -> Outcome:
     """The same with one job for several steps, whose outputs come back side by side."""
     outputs = {part: context.folder / "out" / part for part in step.payload["specs"]}
-    return _performed(step, context, outputs) or local.summary(outputs["promote"])
+    return _summed(_performed(step, context, outputs), outputs["promote"])
 
 
 def schedule(step: Step, context: Context) -> Outcome:
@@ -86,28 +87,60 @@ def publish(step: Step, context: Context) -> Outcome:
     return Outcome(text)
 
 
-def _performed(step: Step, context: Context, outputs: Mapping[str, Path]) -> Outcome | None:
-    """Brings the outputs of a job that is done; of one that nobody waits for, says where it is."""
+def _performed(step: Step, context: Context, outputs: Mapping[str, Path]) -> Outcome:
+    """Brings the outputs of a job that is done; of one that nobody waits for, says where it is.
+
+    Raises:
+        StateError: It completed, and its outputs are nowhere.
+    """
     place = Place.parse(step.payload["workspace"])
     with client.opened(place, context.emit) as ml:
         found = jobs.last(ml, azureml.name_of(step, context.key), context.emit)
-        if found.status == "" and found.before and found.before not in _told(context):
-            _follow(ml, place, found.before, context)  # it failed when nobody was looking
-        if found.status == "":
-            document = _document(step, context, found.name)
-            with _progress(context):
-                jobs.submit(ml, document)
-            context.emit(f"submitted as job {found.name} of {place}")
-        elif found.status != jobs.COMPLETED:
-            context.emit(f"job {found.name} was submitted before: {found.status}")
-        if not step.terms["wait"] and found.status != jobs.COMPLETED:
+        if found.status == jobs.COMPLETED:
+            collected = _collected(ml, place, found.name, context, outputs)
+            if collected:
+                return collected
+            context.emit(f"what job {found.name} made is not in {place} any more: once again")
+            found = found.after()
+        _submit(step, context, ml, found)
+        if not step.terms["wait"]:
             text = f"job {found.name} runs in {place}; the same command collects what came of it"
             return Outcome(text, elsewhere=True)
-        _follow(ml, place, found.name, context)
-        with _progress(context):
-            for name, folder in outputs.items():
-                jobs.fetch(ml, found.name, name, folder)
-    return None
+        collected = _collected(ml, place, found.name, context, outputs)
+        if collected:
+            return collected
+    message = f"job {found.name} completed, and nothing of what it made is in {place}"
+    raise StateError(message, "see its logs in the workspace, then run the same command again")
+
+
+def _submit(step: Step, context: Context, ml: Any, found: jobs.Found) -> None:
+    """Submits a job that is not there."""
+    place = Place.parse(step.payload["workspace"])
+    if found.status:
+        context.emit(f"job {found.name} was submitted before: {found.status}")
+        return
+    if found.before and found.before not in _told(context):
+        _follow(ml, place, found.before, context)  # it failed when nobody was looking
+    document = _document(step, context, found.name)
+    with _progress(context):
+        jobs.submit(ml, document)
+    context.emit(f"submitted as job {found.name} of {place}")
+
+
+def _collected(
+    ml: Any, place: Place, name: str, context: Context, outputs: Mapping[str, Path]
+) -> Outcome | None:
+    """A job that has ended, its outputs in their folders; None where they are lost."""
+    seconds = _follow(ml, place, name, context)
+    with _progress(context):
+        if not all(jobs.fetch(ml, name, output, folder) for output, folder in outputs.items()):
+            return None
+    return Outcome(seconds=seconds)
+
+
+def _summed(outcome: Outcome, out: Path) -> Outcome:
+    """What a step that is over says of itself."""
+    return outcome if outcome.elsewhere else replace(local.summary(out), seconds=outcome.seconds)
 
 
 def _document(step: Step, context: Context, name: str) -> Path:
@@ -126,8 +159,8 @@ def _document(step: Step, context: Context, name: str) -> Path:
     return path
 
 
-def _follow(ml: Any, place: Place, name: str, context: Context) -> None:
-    """Shows what a job says until it has ended.
+def _follow(ml: Any, place: Place, name: str, context: Context) -> float | None:
+    """Shows what a job says until it has ended; how many seconds it ran.
 
     Raises:
         StepError: It failed or was cancelled.
@@ -137,7 +170,7 @@ def _follow(ml: Any, place: Place, name: str, context: Context) -> None:
     with (context.folder / "log.txt").open("w", encoding="utf-8") as log:
         said = Said(context, log)
         try:
-            why = jobs.Follower(ml, place, name).to_end(
+            ended = jobs.Follower(ml, place, name).to_end(
                 said.hear, lambda status: context.emit(f"job {name}: {status}")
             )
         except KeyboardInterrupt as error:
@@ -146,9 +179,10 @@ def _follow(ml: Any, place: Place, name: str, context: Context) -> None:
             if place.emulator:  # it has ended, and the job with it: that is said by this
                 _tell(context, name)
             raise
-    if why:
+    if ended.why:
         _tell(context, name)
-        raise said.failure(f"job {name} failed: {why}")
+        raise said.failure(f"job {name} failed: {ended.why}")
+    return ended.seconds
 
 
 def _told(context: Context) -> list[str]:

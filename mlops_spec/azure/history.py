@@ -41,6 +41,7 @@ class History:
 
         Raises:
             StateError: It does not answer.
+            HttpResponseError: This login may not ask.
         """
         found = cls(_session(place), place, job)
         service = found._answer("GET", str(ml.workspaces.get(place.name).discovery_url))["history"]
@@ -51,6 +52,7 @@ class History:
 
         Raises:
             StateError: It does not answer, or with an error.
+            HttpResponseError: This login may not ask.
         """
         return self._answer("GET", f"{self.base}/{path}")
 
@@ -59,6 +61,7 @@ class History:
 
         Raises:
             StateError: It does not answer, or does not take them.
+            HttpResponseError: This login may not ask.
         """
         where = f"{self.base}/experiments/{experiment}/runs/{self.job}/artifacts/batch/metadata"
         asked = {"paths": [{"path": file.name} for file in files]}
@@ -85,11 +88,26 @@ class History:
                 message = f"the emulator has ended, and job {self.job} with it"
                 cure = "the same command starts both again"
             raise StateError(message, cure) from error
+        if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise _denied(answer)
         if answer.status_code != HTTPStatus.OK:
             message = f"Azure does not tell of job {self.job}: {answer.status_code}"
             raise StateError(message, "run the same command again")
         document: dict[str, Any] = answer.json()
         return document
+
+
+def _denied(answer: Any) -> Exception:
+    """An answer to who may not ask as an error of Azure's SDK, whose cure is known."""
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        said = str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        said = answer.text
+    error = HttpResponseError(message=said)
+    error.status_code = answer.status_code
+    return error
 
 
 def _session(place: Place) -> Any:

@@ -6,7 +6,8 @@ import re
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,37 +30,54 @@ _LOG = re.compile(r"user_logs/std_log(_process_0+)?\.txt")  # of one process, th
 
 @dataclass(frozen=True)
 class Found:
-    """A job as the workspace tells it.
+    """One attempt of a job: BASE, BASE-2, BASE-3 and so on.
 
     Attributes:
-        name: Of the job.
+        base: The name of the first.
+        attempt: Which one it is.
         status: Azure ML's; empty of one that is not there.
-        before: The attempt before it, which failed or was cancelled; empty of a first one.
+        before: The attempt before it where that failed or was cancelled, otherwise empty.
     """
 
-    name: str
+    base: str
+    attempt: int = 1
     status: str = ""
     before: str = ""
 
+    @property
+    def name(self) -> str:
+        """Of the job."""
+        return self.base if self.attempt == 1 else f"{self.base}-{self.attempt}"
+
+    def after(self) -> Found:
+        """The next attempt, of which nothing is known yet."""
+        before = "" if self.status == COMPLETED else self.name
+        return Found(self.base, self.attempt + 1, before=before)
+
 
 def last(ml: Any, base: str, say: Callable[[str], None]) -> Found:
-    """The last attempt of a job: BASE, BASE-2, BASE-3 and so on.
+    """The last attempt of a job; after one that failed or was cancelled, the name that is free.
 
-    One that failed or was cancelled is not the last: the name after it is free, and told. One that
-    is being cancelled is waited for, since it still writes where the next one goes on.
+    One that is being cancelled is told and waited for, since it still writes where the next one
+    goes on. After one that completed there is another only where its outputs were lost.
     """
-    number, before = 1, ""
-    while True:
-        name = base if number == 1 else f"{base}-{number}"
-        status = _status(ml, name)
-        if status == _LEAVING:
-            say(f"job {name} is being cancelled")
-        while status == _LEAVING:
-            time.sleep(_FIRST)
-            status = _status(ml, name)
-        if status == COMPLETED or status not in FINAL:
-            return Found(name, status, before)
-        number, before = number + 1, name
+    found = _seen(ml, Found(base), say)
+    while found.status in FINAL:
+        after = _seen(ml, found.after(), say)
+        if not after.status and found.status == COMPLETED:
+            break
+        found = after
+    return found
+
+
+def _seen(ml: Any, found: Found, say: Callable[[str], None]) -> Found:
+    status = _status(ml, found.name)
+    if status == _LEAVING:
+        say(f"job {found.name} is being cancelled")
+    while status == _LEAVING:
+        time.sleep(_FIRST)
+        status = _status(ml, found.name)
+    return replace(found, status=status)
 
 
 def _status(ml: Any, name: str) -> str:
@@ -80,13 +98,30 @@ def submit(ml: Any, document: Path) -> None:
     ml.jobs.create_or_update(load_job(document))
 
 
-def fetch(ml: Any, name: str, output: str, folder: Path) -> None:
-    """An output of a job that is done, in place of what is in a folder."""
+def fetch(ml: Any, name: str, output: str, folder: Path) -> bool:
+    """An output of a job that is done, in place of what is in a folder; whether it is there."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as down:
         ml.jobs.download(name, download_path=down, output_name=output)
+        found = Path(down) / "named-outputs" / output
+        if not found.is_dir():
+            return False
         shutil.rmtree(folder, ignore_errors=True)
-        (Path(down) / "named-outputs" / output).replace(folder)
+        found.replace(folder)
+    return True
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        why: It failed, in Azure ML's words; empty if it did not.
+        seconds: It ran, without its wait for a machine; None where nobody counted.
+    """
+
+    why: str
+    seconds: float | None
 
 
 @dataclass
@@ -113,15 +148,12 @@ class Follower:
     _logs: dict[str, _Log] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)  # steps of a pipeline whose logs were heard
 
-    def to_end(self, hear: Callable[[str], None], changed: Callable[[str], None]) -> str:
+    def to_end(self, hear: Callable[[str], None], changed: Callable[[str], None]) -> Ended:
         """Waits until the job has ended.
 
         Args:
             hear: Hears each line of its log; of a pipeline, of its steps' logs.
             changed: Hears each new status.
-
-        Returns:
-            Why it failed, empty if it did not; its status is final then.
         """
         history = History.of(self.ml, self.place, self.name)
         begin, before, looks = time.monotonic(), "", 0
@@ -137,7 +169,7 @@ class Follower:
             if before in FINAL and (whole or looks > _LAST_LOOKS):
                 if not whole:
                     hear("the rest of what it said can not be read")
-                return "" if before == COMPLETED else _why(found, before)
+                return Ended("" if before == COMPLETED else _why(found, before), _seconds(found))
             time.sleep(min(max((time.monotonic() - begin) / 10, _FIRST), _MOST))
 
     def _listen_to_steps(self, history: History, hear: Callable[[str], None]) -> bool:
@@ -196,3 +228,13 @@ def _why(details: dict[str, Any], status: str) -> str:
     """Why a job did not complete, without what its log says anyway."""
     error = (details.get("error") or {}).get("error") or {}
     return str(error.get("message") or f"it was {status.lower()}").partition(" Please check")[0]
+
+
+def _seconds(details: dict[str, Any]) -> float | None:
+    try:
+        start, end = (
+            datetime.fromisoformat(details[f"{which}TimeUtc"]) for which in ("start", "end")
+        )
+        return (end - start).total_seconds()
+    except (KeyError, TypeError, ValueError):  # cancelled before it started
+        return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from pytorch_lightning.utilities.memory import is_oom_error
 from torch import nn
 
 from mlops_spec.errors import StepError
@@ -46,6 +45,8 @@ def build(spec: ModelSpec, backbone: nn.Module, classes: int) -> Network:
         with torch.no_grad():
             features = backbone.eval()(torch.zeros(1, spec.channels, side, side)).shape[1]
     except (RuntimeError, AssertionError, ValueError) as error:
+        from pytorch_lightning.utilities.memory import is_oom_error  # slow; a report needs none
+
         if is_oom_error(error):
             message = f"out of memory with a single image of {side} x {side} pixels"
             raise StepError(message, "make model.input_size smaller") from error
