@@ -100,7 +100,7 @@ def _performed(step: Step, context: Context, outputs: Mapping[str, Path]) -> Out
             collected = _collected(ml, place, found.name, context, outputs)
             if collected:
                 return collected
-            context.emit(f"what job {found.name} made is not in {place} any more: once again")
+            context.emit(f"what job {found.name} made is not in {place} any more: it is done again")
             found = found.after()
         _submit(step, context, ml, found)
         if not step.terms["wait"]:
