@@ -97,7 +97,7 @@ class History:
         return document
 
 
-def _denied(answer: Any) -> Exception:
+def _denied(answer: Any) -> Any:
     """An answer to who may not ask as an error of Azure's SDK, whose cure is known."""
     from azure.core.exceptions import HttpResponseError
 
