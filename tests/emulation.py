@@ -183,6 +183,6 @@ def downloaded(ml, name, folder, **more):
 
 
 def exchanges(state):
-    """What was recorded."""
-    lines = (state / "traffic.jsonl").read_text("utf-8").splitlines()
+    """What was recorded, without a line that is only just being written."""
+    *lines, _ = (state / "traffic.jsonl").read_text("utf-8").split("\n")
     return [json.loads(line) for line in lines]

@@ -14,6 +14,7 @@ from mlops_spec.emulator import (
     identity,
     jobs,
     locations,
+    outbox,
     pipelines,
     placeholders,
     recorder,
@@ -55,6 +56,32 @@ def test_nor_does_a_link_that_lies_there(tmp_path):
     with pytest.raises(StateError, match="leads out"):
         blobs.inside(tmp_path / "in", "link/out.txt")
     assert blobs.inside(tmp_path / "in", "a/b.txt") == tmp_path / "in" / "a" / "b.txt"
+
+
+def test_a_job_that_ends_while_its_log_is_kept_leaves_no_line_twice(tmp_path):
+    kept, asked = [], asyncio.Event()
+
+    class Slow:
+        """A storage that has taken what it is asked to, and says so late."""
+
+        async def start_log(self, _container, _name):
+            pass
+
+        async def append(self, _container, _name, content):
+            kept.append(content)
+            asked.set()
+            await asyncio.sleep(0.05)
+
+    async def job():
+        log = tmp_path / "log.txt"
+        log.write_text("error: it failed\n")
+        tail = outbox.LogTail(Slow(), log, locations.Place("logs", "log.txt"))
+        async with outbox.watched([tail]):
+            await asked.wait()
+        await tail.sync()
+
+    asyncio.run(job())
+    assert b"".join(kept) == b"error: it failed\n"
 
 
 def test_placeholders_are_filled_and_optional_parts_left_out():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_spec.emulator import (
     blobs,
@@ -19,7 +17,7 @@ from mlops_spec.emulator import (
     workspaces,
 )
 from mlops_spec.emulator.locations import Place
-from mlops_spec.emulator.outbox import LogTail, Outbox
+from mlops_spec.emulator.outbox import LogTail, Outbox, watched
 from mlops_spec.errors import StateError
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from mlops_spec.emulator.distribution import Worker
     from mlops_spec.emulator.jobs import Job
 
-_FIRST, _MOST = 0.5, 5.0  # seconds between two looks at what a job has written
 _PREEMPTED = b"\n[emulator] The node was taken away; the job starts again with its outputs.\n"
 
 
@@ -123,7 +120,7 @@ async def _attempts(
         task = await preparing.prepared(bench, job, folder)
         fault = bench.faults.take_for_job("preempt", job.labels)
         job.update(status="Running")
-        async with _watched(kept):
+        async with watched(kept):
             starts = [
                 process.run(
                     task.command,
@@ -140,26 +137,6 @@ async def _attempts(
         with (folder / workers[0].log).open("ab") as file:
             file.write(_PREEMPTED)
         job.update(status="Queued")
-
-
-@contextlib.asynccontextmanager
-async def _watched(kept: list[Outbox | LogTail]) -> Any:
-    """Keeps what is written while a job runs, less often the longer it does."""
-
-    async def watch() -> None:
-        pause = _FIRST
-        while True:
-            await asyncio.sleep(pause)
-            for part in kept:
-                await part.sync()
-            pause = min(pause * 1.05, _MOST)
-
-    watching = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
 
 
 def _register(job: Job) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from mlops_spec.emulator.blobs import Blobs
     from mlops_spec.emulator.locations import Place
+
+_FIRST, _MOST = 0.5, 5.0  # seconds between two looks at what a job has written
 
 
 class Outbox:
@@ -81,3 +84,23 @@ class LogTail:
             added = file.read()
         await self._blobs.append(self._place.container, self._place.name, added)
         self._kept += len(added)
+
+
+@contextlib.asynccontextmanager
+async def watched(kept: Sequence[Outbox | LogTail]) -> AsyncIterator[None]:
+    """Keeps what is written meanwhile, less often the longer it takes."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def watch() -> None:
+        pause = _FIRST
+        while not (await asyncio.wait([over], timeout=pause))[0]:
+            for part in kept:
+                await part.sync()
+            pause = min(pause * 1.05, _MOST)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        over.set_result(None)  # not cancelled: what is being added to a log would be added again
+        await asyncio.gather(watching, return_exceptions=True)
