@@ -51,10 +51,18 @@ def test_its_variables_are_asked_of_one_that_runs(tmp_path):
     assert "is gone" in emulation.emulator("env", "--state", str(tmp_path)).stderr
 
 
-def test_a_workspace_has_three_names(tmp_path):
-    answer = emulation.emulator("--state", str(tmp_path), "--workspace", "lab")
+@pytest.mark.parametrize(
+    ("switch", "given", "wanted"),
+    [
+        ("--workspace", "lab", "SUBSCRIPTION/GROUP/NAME"),
+        ("--container", "state", "ACCOUNT/NAME"),
+        ("--container", "state/two--dashes", "ACCOUNT/NAME"),
+    ],
+)
+def test_what_is_to_be_there_has_all_its_names(tmp_path, switch, given, wanted):
+    answer = emulation.emulator("--state", str(tmp_path), switch, given)
     assert answer.returncode == 1
-    assert "write SUBSCRIPTION/GROUP/NAME" in answer.stderr
+    assert f"write {wanted}" in answer.stderr
 
 
 def alive(pid):

@@ -12,95 +12,37 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import applying
 import pytest
-from cloud_provider import LOGIN, Cloud
-from project import TERRAFORM, shipped_composer
-from schema_provider import serving
-from test_infra import provider_schemas, surroundings
+from applying import (
+    CLUSTER,
+    GROUP,
+    STORAGE,
+    WORDS,
+    View,
+    applied,
+    performed,
+    planned,
+    shown,
+    wanted,
+)
+from cloud_provider import LOGIN
 
 from mlops_spec import files, infra_step, run, store
 from mlops_spec.cli import main
 from mlops_spec.errors import StateError
-from mlops_spec.plan import plan
-from mlops_spec.validate import parse
 
 pytestmark = pytest.mark.slow
 
-WORDS = ["+experiment=quickstart", *TERRAFORM, "infra.remote_state=false"]
-CLUSTER = "azurerm_machine_learning_compute_cluster"
-GROUP, STORAGE = "azurerm_resource_group", "azurerm_storage_account"
 NO_SKU = 'creating Compute "cpu": SkuNotAvailable: STANDARD_DS3_V2 is not available in westeurope.'
-REPLACING = {(GROUP, "location"), (STORAGE, "location"), (CLUSTER, "vm_size")}
 MORE = "compute.max_nodes=3"
 
 
-class View:
-    """Hears what a step says."""
-
-    def __init__(self):
-        self.lines = []
-
-    def started(self, planned):
-        """It is known already."""
-
-    def line(self, _step_id, text):
-        self.lines.append(text)
-
-
-@pytest.fixture(scope="module")
-def schemas():
-    return provider_schemas()
-
-
 @pytest.fixture
-def cloud(tmp_path, monkeypatch, schemas):
-    """A cloud that is asked by whoever runs Terraform in this folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mlops_spec.compose.Composer", shipped_composer)
-    made = Cloud(REPLACING)
-    with serving(schemas, made) as reattach:
-        for name, value in surroundings(reattach).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("ARM_CLIENT_ID", "me")
-        assert main(["render", *WORDS]) == 0
+def cloud(tmp_path):
+    """A cloud, and this folder with what Terraform reads."""
+    with applying.cloud(tmp_path) as made:
         yield made
-        made.release()
-
-
-def wanted(*more):
-    composition = shipped_composer().compose([*WORDS, *more])
-    spec = parse(composition.values, composition.origins, composition.problems)
-    return spec, composition.origins
-
-
-def planned(*more, ask=False):
-    """The step of the infrastructure with the facts it follows from, as `run` plans it.
-
-    The workspace itself is only asked with `ask`: there is no Azure.
-    """
-    spec, origins = wanted(*more)
-    now = run.read_facts(spec, ask=ask)
-    now = now if ask else replace(now, infra=infra_step.look(spec, must=True))
-    return plan(spec, now, origins).steps[0], now
-
-
-def shown(*more):
-    """The step as the verb `plan` has it."""
-    spec, origins = wanted(*more)
-    return plan(spec, run.read_facts(spec, ask=False, compare=True), origins).steps[0]
-
-
-def performed(step, now, view=None):
-    store.open_root()
-    return run._perform(step, "quickstart", now, view or View(), None)
-
-
-def applied(*more):
-    if more:
-        assert main(["render", *WORDS, *more]) == 0
-    result = performed(*planned(*more))
-    assert result.status == "done", result.error
-    return result
 
 
 def test_what_plan_shows_is_made_and_then_there_is_nothing_to_do(cloud, capsys):
@@ -404,7 +346,7 @@ def test_somebody_else_applies(cloud):
 def test_an_interruption_ends_what_has_begun_and_the_next_run_continues(cloud):
     cloud.delay(STORAGE, 60)
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    code += "import test_terraform as t; t.performed(*t.planned())"
+    code += "import applying as t; t.performed(*t.planned())"
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     client = subprocess.Popen(
         [sys.executable, "-c", code],

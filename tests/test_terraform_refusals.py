@@ -30,9 +30,21 @@ SAID = {
         "terraform-of-it force-unlock 05b1a450-ab4b-590b-28e4-2c6831d8df8c",
     ),
     "a lock of nobody": (
-        ("Error acquiring the state lock", "Error message: 403 AuthorizationPermissionMismatch"),
+        ("Error acquiring the state lock", "Error message: the disk is full"),
         "can not be locked",
         "again",
+    ),
+    "a state that may only be read": (
+        (
+            "Error acquiring the state lock",
+            (
+                "Error message: executing request: unexpected status 403 (403 Forbidden) with"
+                " AuthorizationPermissionMismatch: This request is not authorized to perform this"
+                " operation using this permission."
+            ),
+        ),
+        "this login may not read or write Terraform's state",
+        "Storage Blob Data Contributor",
     ),
     "a stale plan": (
         (

@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_CONTAINER = re.compile(r"([a-z0-9]{3,24})/([a-z0-9](?:-?[a-z0-9]){2,62})")
 _STATE = "MLOPS_SPEC_EMULATOR"
 
 
@@ -48,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=0, help="of the proxy; 0 for any")
     names = "SUBSCRIPTION/GROUP/NAME"
     serve.add_argument("--workspace", action="append", default=[], metavar=names)
+    kept = "a place for blobs, such as Terraform's state, for who has a token"
+    serve.add_argument(
+        "--container", action="append", default=[], metavar="ACCOUNT/NAME", help=kept
+    )
     serve.add_argument("--record", action="store_true", help="write every exchange down")
     serve.add_argument("--parallel", type=int, default=1, help="jobs at a time")
     idle = "end after so many seconds without a request or a job; 0 for never"
@@ -72,6 +78,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         state,
         arguments.port,
         found,
+        tuple(_container(text) for text in arguments.container),
         arguments.record,
         arguments.parallel,
         arguments.azurite or _cache() / "azurite",
@@ -98,6 +105,13 @@ def _workspace(text: str) -> workspaces.Workspace:
     if found is None:
         raise StateError(f"no workspace: {text}", "write SUBSCRIPTION/GROUP/NAME")
     return found
+
+
+def _container(text: str) -> tuple[str, str]:
+    found = _CONTAINER.fullmatch(text)
+    if found is None:
+        raise StateError(f"no container: {text}", "write ACCOUNT/NAME, as Azure allows them")
+    return found[1], found[2]
 
 
 def _env(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What a request is called where rights are given, and how Azure's resource manager refuses one."""
+"""What a request is called where rights are given, and how Azure refuses one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops_spec.emulator.identity import CLIENT
 from mlops_spec.emulator.routing import ServiceError
+from mlops_spec.emulator.sas import DOMAIN
 
 if TYPE_CHECKING:
     from mlops_spec.emulator.routing import Call
@@ -29,6 +30,9 @@ def operation(method: str, path: str) -> str:
 
 def refusal(call: Call) -> ServiceError:
     """What somebody is told who may not do that."""
+    if call.host.endswith(f".{DOMAIN}"):
+        message = "This request is not authorized to perform this operation using this permission."
+        return ServiceError(403, "AuthorizationPermissionMismatch", message)
     who = f"The client '{CLIENT}' with object id '{CLIENT}'"
     message = (
         f"{who} does not have authorization to perform action"

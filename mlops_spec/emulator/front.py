@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlops_spec.emulator.recorder import Recorder
+    from mlops_spec.emulator.sas import Account
     from mlops_spec.emulator.world import World
 
 _MAX_BODY = 16 << 20  # of what is not a blob
@@ -32,16 +34,23 @@ class Front:
     Args:
         world: What answers share.
         routes: Who answers what.
+        accounts: Whose blobs are here.
         recorder: Where it is written down.
     """
 
-    def __init__(self, world: World, routes: Sequence[routing.Route], recorder: Recorder) -> None:
+    def __init__(
+        self,
+        world: World,
+        routes: Sequence[routing.Route],
+        accounts: Sequence[Account],
+        recorder: Recorder,
+    ) -> None:
         self._world, self._routes, self._recorder = world, routes, recorder
+        self._accounts = {account.host: account for account in accounts}
 
     def is_emulated(self, host: str) -> bool:
         """Whether anything of a host is answered here."""
-        own = self._world.blobs.account.host
-        return host == own or any(routing.is_host(route, host) for route in self._routes)
+        return host in self._accounts or any(routing.is_host(route, host) for route in self._routes)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
@@ -88,20 +97,37 @@ class Front:
         return web.Response()
 
     async def _blob(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        signature = ""
         try:
             planned = self._world.faults.answer(call)
+            signature = self._signature(call)
         except ServiceError as error:
             planned = error.reply()
         if planned:
             self._recorder.write(call, planned)
-            return _response(planned)
-        return await self._forwarded(request, call)
+            return _blob_response(planned)
+        return await self._forwarded(request, call, signature)
 
-    async def _forwarded(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+    def _signature(self, call: Call) -> str:
+        """For who has a token, which Azurite takes over TLS alone: what its account allows."""
+        if not _bearer(call).lower().startswith("bearer "):
+            return ""
+        account = self._accounts.get(call.host)
+        if account is None or not self._world.identity.accepts(_bearer(call)):
+            message = "The access token is missing, has run out, or is not the emulator's."
+            raise ServiceError(401, "InvalidAuthenticationInfo", message)
+        return account.for_all()
+
+    async def _forwarded(
+        self, request: web.BaseRequest, call: Call, signature: str
+    ) -> web.StreamResponse:
         """Hands a request to Azurite, whose answer goes back as it is."""
         blobs, kept = self._world.blobs, _end_to_end(request.headers)
-        data = request.content if request.body_exists else None
-        url = URL(f"http://127.0.0.1:{blobs.port}{request.raw_path}", encoded=True)
+        data, path = request.content if request.body_exists else None, request.raw_path
+        if signature:
+            del kept["Authorization"]
+            path += ("&" if "?" in path else "?") + signature
+        url = URL(f"http://127.0.0.1:{blobs.port}{path}", encoded=True)
         asked = {**kept, "Host": call.host}
         try:
             async with blobs.session.request(
@@ -116,7 +142,8 @@ class Front:
                 await response.write_eof()
                 return response
         except ClientConnectionError:
-            return _response(ServiceError(503, "ServerBusy", "Blob storage is gone.").reply())
+            gone = ServiceError(503, "ServerBusy", "Blob storage is gone.")
+            return _blob_response(gone.reply())
 
 
 def _call(request: web.BaseRequest) -> Call:
@@ -166,3 +193,13 @@ def _response(reply: Reply) -> web.Response:
     if reply.body is None:
         return web.Response(status=reply.status, headers=reply.headers)
     return web.json_response(reply.body, status=reply.status, headers=reply.headers)
+
+
+def _blob_response(reply: Reply) -> web.Response:
+    """A refusal as blob storage writes it."""
+    document = ET.Element("Error")
+    for name in ("code", "message"):
+        ET.SubElement(document, name.title()).text = reply.body["error"][name]
+    text = ET.tostring(document, "unicode", xml_declaration=True)
+    kind = "application/xml"
+    return web.Response(status=reply.status, headers=reply.headers, text=text, content_type=kind)

@@ -26,7 +26,7 @@ from mlops_spec.emulator.world import World
 from mlops_spec.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from aiohttp import web
@@ -84,7 +84,9 @@ async def _running(
         store = Store(wanted.state / "state.sqlite")
         stack.callback(store.close)
         folder = wanted.state / "blobs"
-        storage = await azurite.start(program, folder, {account.name: account.key})
+        stores = {name: sas.Account(name, account.key) for name, _ in wanted.containers}
+        known = dict.fromkeys((account.name, *stores), account.key)
+        storage = await azurite.start(program, folder, known)
         stack.push_async_callback(storage.stop)
         session = ClientSession(auto_decompress=False, timeout=ClientTimeout(total=None))
         await stack.enter_async_context(session)
@@ -100,7 +102,9 @@ async def _running(
         world = World(store, blobs, who, faults, runner, activity)
         for workspace in wanted.workspaces:
             await tables.make_workspace(world, workspace)
-        port = await _listen(stack, wanted, world, listener)
+        for name, container in wanted.containers:
+            await Blobs(session, stores[name], storage.port).make_container(container)
+        port = await _listen(stack, wanted, world, (account, *stores.values()), listener)
         control = await _control(stack, world)
         _announce(wanted, world, port, control)
         stack.callback((wanted.state / settings.FILE).unlink, missing_ok=True)
@@ -108,7 +112,11 @@ async def _running(
 
 
 async def _listen(
-    stack: contextlib.AsyncExitStack, wanted: Settings, world: World, listener: socket.socket
+    stack: contextlib.AsyncExitStack,
+    wanted: Settings,
+    world: World,
+    accounts: Sequence[sas.Account],
+    listener: socket.socket,
 ) -> int:
     """The TLS server and the proxy that leads there."""
     from aiohttp import web
@@ -116,7 +124,7 @@ async def _listen(
     from mlops_spec.emulator.front import Front
 
     recorder = Recorder(wanted.state / TRAFFIC if wanted.record else None)
-    front = Front(world, tables.ROUTES, recorder)
+    front = Front(world, tables.ROUTES, accounts, recorder)
     context = authority.server_context(authority.load(wanted.state))
     runner = web.ServerRunner(web.Server(front, access_log=None))
     await runner.setup()

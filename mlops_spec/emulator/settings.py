@@ -26,6 +26,8 @@ class Settings:
         state: Its folder: everything that it remembers.
         port: Of the proxy; 0 for any.
         workspaces: Those that exist from the start.
+        containers: Of blobs that exist from the start, beside those of the workspaces: accounts
+            and names.
         record: Whether every exchange is written down.
         parallel: How many jobs run at a time.
         azurite: Where the blob storage is installed.
@@ -35,6 +37,7 @@ class Settings:
     state: Path
     port: int
     workspaces: tuple[Workspace, ...]
+    containers: tuple[tuple[str, str], ...]
     record: bool
     parallel: int
     azurite: Path

@@ -30,6 +30,8 @@ _LEAST = (1, 11)
 LEAST_TEXT = ".".join(map(str, _LEAST))
 _INSTALL = "install it: https://developer.hashicorp.com/terraform/install"
 _LOOK_SECONDS = 0.1
+_BACKEND = "initializing_backend_message"
+_BACKEND_SECONDS = 60.0  # where it asks a proxy that refuses, it asks for ever
 _PIECE = 1 << 16  # bytes that are read at once
 _OWN = Path(".mlops/terraform")
 _STEPS = ("apply_start", "apply_progress", "apply_complete", "apply_errored")
@@ -144,6 +146,7 @@ class _Process:
         own = folder(name)
         own.mkdir(parents=True, exist_ok=True)
         self.last = ""
+        self._is_harmless = words[0] == "init"
         self._said = tempfile.TemporaryFile(dir=own)  # noqa: SIM115 - closed by __exit__
         self._process = subprocess.Popen(  # noqa: S603 - our own words
             ["terraform", *_json(words)],  # noqa: S607 - the one that people use
@@ -166,7 +169,7 @@ class _Process:
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What it says, line by line, until it has ended; what is no JSON is kept as its last."""
-        rest, heard = b"", 0
+        rest, heard, code, since = b"", 0, "", time.monotonic()
         while True:
             ended = self._process.poll() is not None
             added = self._said_since(heard)
@@ -179,9 +182,12 @@ class _Process:
                     self.last = line.decode("utf-8", "replace").strip() or self.last
                     continue
                 if isinstance(event, dict):
+                    code, since = str(event.get("message_code")), time.monotonic()
                     yield event
             if ended and not added:
                 return
+            if code == _BACKEND and time.monotonic() > since + _BACKEND_SECONDS:
+                raise refusals.silent(_BACKEND_SECONDS)
             if not added:
                 time.sleep(_LOOK_SECONDS)
 
@@ -194,6 +200,9 @@ class _Process:
 
     def _end(self) -> None:
         """Asks it to end: it finishes what it has begun, or its state would not know of it."""
+        if self._is_harmless:  # and deaf while it asks for the state
+            self._process.kill()
+            self._process.wait()
         if self._process.poll() is None:
             sys.stderr.write(
                 "Terraform finishes what it has begun; asked again, it gives that up\n"

@@ -63,6 +63,19 @@ _MEANT = (  # what Terraform says -> what has happened, and what to do
         _LOGIN,
     ),
     (
+        r"AADSTS\d|invalid_client",
+        "Azure does not take this login",
+        f"{_LOGIN}; a pipeline's identity has to be federated with that pipeline",
+    ),
+    (
+        "AuthorizationPermissionMismatch|AuthorizationFailure",
+        "this login may not read or write Terraform's state, or not from this network",
+        (
+            "az role assignment create --role 'Storage Blob Data Contributor' --assignee WHO"
+            " --scope ID, of the storage account in infra/*.backend.json; give it minutes"
+        ),
+    ),
+    (
         (
             "ContainerNotFound|containers[.]Client|error loading state|"
             "(?i:failed to get existing workspaces|backend (configuration|initialization))"
@@ -90,6 +103,7 @@ _MEANT = (  # what Terraform says -> what has happened, and what to do
         "something of this name exists and is not Terraform's",
         _TAKEN,
     ),
+    ("acquiring the state lock", "Terraform's state can not be locked", _AGAIN),
 )
 
 
@@ -105,8 +119,9 @@ def refusal(diagnostics: Sequence[Mapping[str, Any]], by_hand: By_hand) -> State
     first = diagnostics[0]
     summary, detail = str(first["summary"]), str(first.get("detail", ""))
     whole = f"{summary}: {detail}"
-    if "acquiring the state lock" in summary:
-        return _locked(dict(_LOCK.findall(whole)), whole, by_hand)
+    lock = dict(_LOCK.findall(whole))
+    if "acquiring the state lock" in summary and "ID" in lock:
+        return _locked(lock, by_hand)
     where = f"{first['address']}: " if first.get("address") else ""
     if summary == "Instance cannot be destroyed":
         return _protected(detail, by_hand)
@@ -119,6 +134,12 @@ def refusal(diagnostics: Sequence[Mapping[str, Any]], by_hand: By_hand) -> State
     return StateError(f"Terraform: {where}{_short(whole)}", _AGAIN)
 
 
+def silent(seconds: float) -> StateError:
+    """The error of a command that has waited so long for the store of the state."""
+    message = f"the store of Terraform's state has not answered in {seconds:g} s"
+    return StateError(message, f"{_BOOTSTRAP}; or look at the network and the proxy")
+
+
 def _protected(detail: str, by_hand: By_hand) -> StateError:
     """What holds data or models would go: because of the spec, or because it was made by half."""
     named = re.search(r"Resource (\S+) has", detail)
@@ -129,9 +150,7 @@ def _protected(detail: str, by_hand: By_hand) -> StateError:
     return StateError(message, f"{cure} {half}")
 
 
-def _locked(lock: Mapping[str, str], whole: str, by_hand: By_hand) -> StateError:
-    if "ID" not in lock:
-        return StateError(f"Terraform's state can not be locked\n  {_short(whole)}", _AGAIN)
+def _locked(lock: Mapping[str, str], by_hand: By_hand) -> StateError:
     who, since = lock.get("Who", "somebody"), lock.get("Created", "")[:19]
     message = f"{who} works on the same infrastructure since {since} ({lock.get('Operation', '')})"
     free = by_hand("force-unlock", lock["ID"])
