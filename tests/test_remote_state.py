@@ -205,7 +205,20 @@ def test_a_store_that_is_busy_is_asked_again(site):
 @pytest.mark.parametrize(("token", "status"), [(None, 403), ("Bearer made.up.token", 401)])
 @pytest.mark.usefixtures("azure")
 def test_who_has_no_token_is_not_let_in(token, status):
+    assert listed({"Authorization": token}) == status
+
+
+@pytest.mark.usefixtures("azure")
+def test_who_has_one_is_however_the_header_is_spelt():
+    from azure.identity import DefaultAzureCredential
+
+    token = DefaultAzureCredential().get_token("https://storage.azure.com/.default").token
+    assert listed({"authorization": f"bearer {token}"}) == 200
+
+
+def listed(headers):
+    """How a store answers who wants to know what is in it."""
     import requests
 
     where = f"https://{store(words(0))}?restype=container&comp=list"
-    assert requests.get(where, headers={"Authorization": token}, timeout=60).status_code == status
+    return requests.get(where, headers=headers, timeout=60).status_code

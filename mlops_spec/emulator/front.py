@@ -125,7 +125,7 @@ class Front:
         blobs, kept = self._world.blobs, _end_to_end(request.headers)
         data, path = request.content if request.body_exists else None, request.raw_path
         if signature:
-            del kept["Authorization"]
+            kept = {name: value for name, value in kept.items() if name.lower() != "authorization"}
             path += ("&" if "?" in path else "?") + signature
         url = URL(f"http://127.0.0.1:{blobs.port}{path}", encoded=True)
         asked = {**kept, "Host": call.host}
