@@ -96,7 +96,7 @@ def running(state, *words):
             found.stop()
     if azure_descriptions.ROOT.is_dir():
         wrong = {what for line in exchanges(state) for what in azure_descriptions.problems(line)}
-        assert sorted(wrong) == []
+        assert not wrong, "\n".join(sorted(wrong))
 
 
 def client(workspace=NAME):

@@ -290,6 +290,9 @@ def test_a_pipeline_hands_outputs_on(ml, code, tmp_path):
         "first": "Completed",
         "second": "Completed",
     }
+    (first,) = (ml.jobs.get(child.name) for child in children if child.display_name == "first")
+    assert (first.type, first.status) == ("command", "Completed")
+    assert "/codes/" in first.code
 
 
 def test_a_pipeline_fails_with_its_step(ml, code):

@@ -91,8 +91,8 @@ def _child(bench: Bench, job: Job, name: str, made: Mapping[str, Job]) -> Job:
         "displayName": name,
         "experimentName": job.properties.get("experimentName"),
         "command": spec["command"],
-        "codeId": spec.get("code"),
-        "environmentId": step.get("environmentId") or spec.get("environment"),
+        "codeId": _identifier(spec.get("code")),
+        "environmentId": _identifier(step.get("environmentId") or spec.get("environment")),
         "environmentVariables": step.get("environment_variables")
         or step.get("environmentVariables"),
         "computeId": compute or settings.get("default_compute"),
@@ -104,6 +104,11 @@ def _child(bench: Bench, job: Job, name: str, made: Mapping[str, Job]) -> Job:
         },
     }
     return jobs.create(bench.store, job.workspace, str(uuid.uuid4()), properties, job.name)
+
+
+def _identifier(text: str | None) -> str | None:
+    """Of an asset, as jobs have it: components write `azureml:` before it."""
+    return text.removeprefix("azureml:") if text else None
 
 
 def _as_a_job(asked: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -162,7 +167,9 @@ def _output(job: Job, declared: dict[str, Any], sent: dict[str, Any]) -> dict[st
         "uri": sent.get("uri"),
         "mode": sent.get("mode"),
     }
-    return {**found, **{name: own[name] for name in own if own[name] is not None}}
+    return {
+        name: value for part in (found, own) for name, value in part.items() if value is not None
+    }
 
 
 def _results(job: Job, tasks: Mapping[str, asyncio.Task[Job | None]]) -> Any:
