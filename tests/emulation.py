@@ -14,6 +14,7 @@ from pathlib import Path
 
 import azure_descriptions
 import pytest
+from written import records
 
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
 GROUP, NAME = "rg-emulated", "mlw-emulated"
@@ -183,6 +184,5 @@ def downloaded(ml, name, folder, **more):
 
 
 def exchanges(state):
-    """What was recorded, without a line that is only just being written."""
-    *lines, _ = (state / "traffic.jsonl").read_text("utf-8").split("\n")
-    return [json.loads(line) for line in lines]
+    """What was recorded."""
+    return records(state / "traffic.jsonl")

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 import pytest
 from scoring import free_port
 from test_scoring import picture
+from written import records
 
 SETTINGS = {
     "title": "What is in the picture?",
@@ -54,7 +55,7 @@ class Visitor:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie:
             named.setdefault("Cookie", self.cookie)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, named)
             answer = connection.getresponse()
@@ -76,7 +77,7 @@ class Visitor:
         return self.ask("POST", "/", body, Content_Type=kind, **headers)
 
     def lines(self):
-        return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
+        return records(self.log)
 
 
 def form(fields):
@@ -121,7 +122,7 @@ def paged(url, folder, **changes):
         yield visitor
         if visitor.process.poll() is None:
             visitor.process.send_signal(signal.SIGTERM)
-        assert visitor.process.wait(15) == 0
+        assert visitor.process.wait(60) == 0
     finally:
         visitor.process.kill()
         visitor.process.wait()
@@ -167,7 +168,7 @@ class Fake:
             def answer(self, said):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 fake.asked.append((self.command, self.path, dict(self.headers), body))
-                fake.open.wait(20)
+                fake.open.wait(60)
                 time.sleep(fake.seconds)
                 status, document = said
                 content = document if isinstance(document, bytes) else json.dumps(document).encode()

@@ -11,6 +11,8 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from written import records
+
 SETTINGS = {
     "engine": "onnxruntime",
     "precision": "fp32",
@@ -51,7 +53,7 @@ class Client:
     def ask(self, method, path, body=None, **headers):
         """Status, headers and what was said, as JSON where it is that."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, named)
             answer = connection.getresponse()
@@ -71,7 +73,7 @@ class Client:
 
     def lines(self):
         """The log."""
-        return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
+        return records(self.log)
 
 
 def start(bundle, folder, *, key="", code=None, int8=None, **changes):
@@ -131,7 +133,7 @@ def serving(bundle, folder, **changes):
         yield ready(client)
         if client.process.poll() is None:
             client.process.send_signal(signal.SIGTERM)
-            assert client.process.wait(15) in (0, -signal.SIGTERM)
+            assert client.process.wait(60) in (0, -signal.SIGTERM)
     finally:
         if client.process.poll() is None:
             client.process.kill()

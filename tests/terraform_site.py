@@ -59,7 +59,7 @@ class Site:
         """An apply of `saved` that has begun with the resource group and goes no further."""
         self.cloud.delay("azurerm_resource_group", 120)
         first = self.start("apply", "-json", "saved")
-        assert self.cloud.delayed.wait(30)
+        assert self.cloud.delayed.wait(120)
         return first
 
     def state(self):

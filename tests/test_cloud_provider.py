@@ -30,7 +30,7 @@ REPLACING = {(GROUP, "location"), (CLUSTER, "vm_size")}
 
 def until(true):
     """Waits for something that is about to happen in another thread."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 90
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)

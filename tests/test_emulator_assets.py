@@ -59,7 +59,7 @@ def test_a_workspace_that_is_put_is_there():
 
     def asked(method, url, **more):
         query = {"api-version": "2024-04-01"}
-        return requests.request(method, url, params=query, timeout=10, **more)
+        return requests.request(method, url, params=query, timeout=60, **more)
 
     assert asked("PUT", url, json=body).status_code == 401
     bearer = {"Authorization": f"Bearer {token}"}

@@ -103,11 +103,11 @@ def test_the_log_is_streamed(ml, finished, capsys):
     workspace = finished.id.partition("/jobs/")[0]
     url = f"https://westeurope.api.azureml.ms/history/v1.0{workspace}/runs/{finished.name}/details"
     bearer = {"Authorization": f"Bearer {token}"}
-    logs = requests.get(url, headers=bearer, timeout=10).json()["logFiles"]
-    text = requests.get(logs["user_logs/std_log.txt"], timeout=10).text
+    logs = requests.get(url, headers=bearer, timeout=60).json()["logFiles"]
+    text = requests.get(logs["user_logs/std_log.txt"], timeout=60).text
     assert f"greeting hello {finished.name}" in text
     unsigned = logs["user_logs/std_log.txt"].partition("?")[0]
-    assert requests.get(unsigned, timeout=10).status_code in (403, 404)
+    assert requests.get(unsigned, timeout=60).status_code in (403, 404)
 
 
 def test_what_runs_is_seen_while_it_runs_and_can_be_cancelled(ml, code, tmp_path):
@@ -119,7 +119,7 @@ def test_what_runs_is_seen_while_it_runs_and_can_be_cancelled(ml, code, tmp_path
         logs = ml.jobs._runs_operations.get_run_details(made.name).log_files
         import requests
 
-        text = requests.get(logs["user_logs/std_log.txt"], timeout=10).text
+        text = requests.get(logs["user_logs/std_log.txt"], timeout=60).text
     ml.jobs.begin_cancel(made.name).result()
     assert emulation.ended(ml, made.name).status == "Canceled"
     found = downloaded(ml, made.name, tmp_path, all=True)

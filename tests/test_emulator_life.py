@@ -107,11 +107,12 @@ def submitted(ml, folder, script):
 def pid_of(state):
     """The process of the one job that runs."""
     until = time.monotonic() + emulation.SECONDS
-    while not (found := [*state.glob("jobs/*/*/outputs/out/pid.txt")]):
+    written = ""
+    while not written.endswith("\n"):
         assert time.monotonic() < until
         time.sleep(0.1)
-    time.sleep(0.5)
-    return int(found[0].read_text("utf-8"))
+        written = "".join(p.read_text("utf-8") for p in state.glob("jobs/*/*/outputs/out/pid.txt"))
+    return int(written)
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def asked_for(ml, run, what, body):
     workspace = ml.jobs.get(run).id.partition("/jobs/")[0]
     url = f"https://westeurope.api.azureml.ms/metric/v2.0{workspace}/runs/{run}/{what}"
     headers = {"Authorization": f"Bearer {token}"}
-    return requests.post(url, json=body, headers=headers, timeout=10).json()
+    return requests.post(url, json=body, headers=headers, timeout=60).json()
 
 
 def test_a_job_s_run_ends_as_the_job_does(azure, ml, mlflow, tmp_path):

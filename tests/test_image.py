@@ -234,7 +234,7 @@ def test_what_it_installs_serves_and_is_small(name, tmp_path):
         assert client.ask("GET", "/model", Authorization="Bearer s3cret")[2]["engine"] == engine
         assert healthy(python, client.port) == 0
         client.process.send_signal(signal.SIGTERM)
-        assert client.process.wait(20) in (0, -signal.SIGTERM)
+        assert client.process.wait(60) in (0, -signal.SIGTERM)
         assert healthy(python, client.port) == 1
     finally:
         client.process.kill()

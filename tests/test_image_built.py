@@ -68,7 +68,7 @@ def serving(store, image, folders, port, *more):
         finally:
             for pid in served_by(port):
                 os.kill(pid, signal.SIGKILL)
-            process.wait(20)
+            process.wait(60)
 
 
 def served_by(port):
@@ -108,7 +108,7 @@ def is_healthy(store, image, name, port):
 
 def leave(client, pid):
     """Tells it to end in the middle of a request, which is answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
     connection.putrequest("POST", "/score")
     connection.putheader("Authorization", f"Bearer {KEY}")
     connection.putheader("Content-Length", str(len(RED)))
@@ -119,7 +119,7 @@ def leave(client, pid):
     connection.send(RED[20:])
     assert connection.getresponse().status == 200
     connection.close()
-    client.process.wait(20)
+    client.process.wait(60)
     assert "subprocess exited on terminated" in client.log.read_text("utf-8")  # by its own will
 
 

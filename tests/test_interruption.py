@@ -70,7 +70,7 @@ def test_step_leaves_when_its_engine_was_killed(project: Project) -> None:
     process = project.start("training.fault=hang", "target=none")
     list(lines_until(process, "round 1"))
     process.kill()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     assert process.stdout
     process.stdout.close()
     wait_until_gone(project)

@@ -222,7 +222,7 @@ def test_an_operator_that_nobody_knows_is_refused(folder):
 def test_a_service_says_so_and_leaves(folder, tmp_path):
     replaced(folder, b"no network")
     client = start(folder, tmp_path / "service")
-    assert client.process.wait(30) == 1
+    assert client.process.wait(60) == 1
     said = client.log.read_text("utf-8")
     assert "error:" in said
     assert "model.onnx is damaged" in said

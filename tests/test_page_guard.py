@@ -104,7 +104,7 @@ def test_what_is_no_form_is_refused(visitor):
 
 
 def test_a_body_beyond_all_bounds_is_not_even_read(visitor):
-    with socket.create_connection(("127.0.0.1", visitor.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", visitor.port), timeout=60) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -234,7 +234,7 @@ def test_a_request_is_answered_before_the_process_ends(fake, tmp_path):
         time.sleep(0.3)
         fake.open.set()
         asking.join(15)
-        assert visitor.process.wait(15) == 0
+        assert visitor.process.wait(60) == 0
     assert [each[0] for each in found] == [200]
 
 

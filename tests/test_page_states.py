@@ -111,7 +111,7 @@ def test_a_page_that_is_restarted_goes_on_and_one_that_is_gone_says_so(chromium,
     first = start(service.url, tmp_path / "page", port=port)
     with opened(chromium, first.address, expected="Failed to load resource") as page:
         first.process.terminate()
-        first.process.wait(15)
+        first.process.wait(60)
         choose(page, file("a.png"))
         answered(page, state="down")
         assert "This page can not be reached." in cards(page).inner_text()

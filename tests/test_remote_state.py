@@ -115,7 +115,7 @@ def test_who_holds_the_lock_is_named(site, monkeypatch):
     site.cloud.delay(GROUP, 60)
     other = threading.Thread(target=lambda: done.append(applying.performed(step, now)))
     other.start()
-    assert site.cloud.delayed.wait(30)
+    assert site.cloud.delayed.wait(120)
     with pytest.raises(StateError, match="works on the same infrastructure since 20") as caught:
         site.planned()
     site.cloud.release()
@@ -131,7 +131,7 @@ def test_a_lock_that_nobody_holds_any_more_is_removed_as_told(site, monkeypatch)
     words = ["terraform", "-chdir=infra", "apply", step.step.terms["saved"]]
     data = {"TF_DATA_DIR": str(Path(".mlops/terraform/quickstart/data").resolve())}
     other = subprocess.Popen(words, env={**os.environ, **data}, stdout=subprocess.DEVNULL)
-    assert site.cloud.delayed.wait(30)
+    assert site.cloud.delayed.wait(120)
     other.kill()
     other.wait()
     site.cloud.release()

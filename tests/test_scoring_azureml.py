@@ -11,6 +11,7 @@ import pytest
 import small_bundle
 from scoring import SETTINGS, Client, free_port, ready, serving
 from test_scoring import BLUE, GREEN, RED, encoded, form_of, labels
+from written import records
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +50,7 @@ def azure(folder, tmp_path_factory):
     client = Client(process, port, log)
     yield ready(client, 30.0, "/")
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 def test_it_answers_what_our_own_service_answers(azure, folder, tmp_path):
@@ -79,10 +80,9 @@ def test_it_answers_what_our_own_service_answers(azure, folder, tmp_path):
 def test_it_keeps_samples_as_our_own_service_does(azure):
     samples = azure.log.parent / "samples"
     azure.ask("POST", "/score", BLUE, X_Request_Id="mine")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 90
     while True:
-        text = "".join(path.read_text("utf-8") for path in samples.glob("answers/*.jsonl"))
-        kept = [json.loads(line) for line in text.splitlines()]
+        kept = records(*samples.glob("answers/*.jsonl"))
         mine = [line for line in kept if line["request"] == "mine"]
         if mine or time.monotonic() > deadline:
             break

@@ -2,7 +2,6 @@
 
 import ast
 import io
-import json
 import re
 import shutil
 import stat
@@ -16,6 +15,7 @@ import small_bundle
 from PIL import Image
 from scoring import SETTINGS, serving, start
 from test_scoring import BLUE, GREEN, RED, encoded, form_of, labels, picture
+from written import records
 
 from deployers.scoring import sampling
 from mlops_spec import bundle
@@ -51,11 +51,7 @@ def keeping(samples, **changes):
 
 def lines(samples):
     """What is kept, in order."""
-    return [
-        json.loads(line)
-        for path in sorted((samples / "answers").iterdir())
-        for line in path.read_text("utf-8").splitlines()
-    ]
+    return records(*sorted((samples / "answers").iterdir()))
 
 
 def counted(client):
@@ -67,7 +63,7 @@ def counted(client):
 
 def waited_for(client, **expected):
     """The numbers of samples, once they are these."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 90
     while counted(client) != expected and time.monotonic() < deadline:
         time.sleep(0.02)
     assert counted(client) == expected
@@ -211,7 +207,7 @@ def test_a_full_folder_takes_no_more_and_says_so_once(folder, samples, tmp_path,
         with serving(folder, tmp_path / "service", **keeping(samples, **bound)) as client:
             assert all(client.score(each)[0] == 200 for each in half)
             kept = 0 if half is photos[6:] else counted(client).get("kept", 0)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 90
             while sum(counted(client).values()) < 6 and time.monotonic() < deadline:
                 time.sleep(0.02)
             ended = counted(client)
@@ -240,7 +236,7 @@ def test_a_disk_that_is_nearly_full_takes_nothing(folder, samples, tmp_path):
 def test_a_folder_that_can_be_none_is_said_at_the_start(folder, tmp_path, where):
     (tmp_path / "file").write_text("in the way")
     client = start(folder, tmp_path / "service", **keeping(tmp_path / where))
-    assert client.process.wait(30) == 1
+    assert client.process.wait(60) == 1
     text = client.log.read_text("utf-8")
     assert f"samples can not be written to {tmp_path / where}" in text
     assert "sampling.folder" in text
@@ -252,5 +248,5 @@ def test_a_folder_that_can_be_none_is_said_at_the_start(folder, tmp_path, where)
 )
 def test_settings_that_are_none_are_said(folder, samples, tmp_path, change):
     client = start(folder, tmp_path / "service", **keeping(samples, **change))
-    assert client.process.wait(30) == 2
+    assert client.process.wait(60) == 2
     assert f"sampling: {next(iter(change))}" in client.log.read_text("utf-8")

@@ -103,7 +103,7 @@ def canary(port, golden, traffic=0, mirror=0):
 
 def ask(port):
     """The status of a request with an image."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     with closing(connection):
         connection.request("POST", "/score", b"image")
         return connection.getresponse().status
@@ -378,7 +378,7 @@ def test_a_run_that_deploys_is_waited_for(port, golden, say):
     Path("two.slow").write_text("1.5")
     run = in_another_process(path, port)
     code, out, err = say("stop", port)
-    assert (run.wait(10), code) == (0, 0)
+    assert (run.wait(60), code) == (0, 0)
     assert err == f"127.0.0.1:{port}: a run is deploying there; waiting for it\n"
     assert state_of(port).deployments["blue"].bundle.endswith("two")
     assert len(out.splitlines()) == 2

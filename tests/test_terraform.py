@@ -140,7 +140,7 @@ def test_who_holds_the_lock_is_named(cloud):
     cloud.delay(GROUP, 60)
     other = threading.Thread(target=lambda: done.append(performed(step, now)))
     other.start()
-    assert cloud.delayed.wait(30)
+    assert cloud.delayed.wait(120)
     with pytest.raises(StateError, match="works on the same infrastructure since 20") as caught:
         planned_quickly()
     assert "terraform -chdir=infra force-unlock " in caught.value.cure
@@ -220,7 +220,7 @@ def test_who_only_looks_waits_for_nobody(cloud):
     cloud.delay(GROUP, 60)
     other = threading.Thread(target=lambda: done.append(performed(step, now)))
     other.start()
-    assert cloud.delayed.wait(30)
+    assert cloud.delayed.wait(120)
     assert shown().step.terms["unknown"] == ""
     cloud.release()
     other.join()
@@ -236,7 +236,7 @@ def test_terraform_goes_on_when_nobody_listens_any_more(cloud):
     cloud.delay(STORAGE, 60)
     words = [sys.executable, "-c", code, step.step.terms["saved"]]
     client = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    assert cloud.delayed.wait(30)
+    assert cloud.delayed.wait(120)
     client.kill()
     client.wait()
     cloud.release()
@@ -249,7 +249,7 @@ def test_terraform_goes_on_when_nobody_listens_any_more(cloud):
 
 def until(true):
     """Waits for something that another process is about to do."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -354,7 +354,7 @@ def test_an_interruption_ends_what_has_begun_and_the_next_run_continues(cloud):
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert cloud.delayed.wait(60)
+    assert cloud.delayed.wait(120)
     client.send_signal(signal.SIGINT)
     _, said = client.communicate()
     assert client.returncode == -signal.SIGINT
