@@ -79,6 +79,19 @@ SAID = {
         "azurerm_storage_account.this holds data or models and would be deleted",
         "terraform-of-it untaint azurerm_storage_account.this",
     ),
+    "a login that is refused": (
+        (
+            (
+                "building account: could not acquire access token to parse claims:"
+                " clientCredentialsToken: received HTTP status 401 with response:"
+                ' {"error":"invalid_client","error_description":"AADSTS7000215: Invalid client'
+                ' secret provided."}'
+            ),
+            "",
+        ),
+        "Azure does not take this login",
+        "has to be federated",
+    ),
     "no login": (
         (
             (

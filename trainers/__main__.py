@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _VERBS = {**VERBS, "promote": promote}
 _INTERRUPTED = 130
-_COLLECTED = (50_000, 20, 20)  # Python's 700 costs a fifth of importing torch, whose objects stay
+_COLLECTED = (50_000, 20, 20)  # Python's 700 costs a sixth of importing torch, whose objects stay
 _PAGES = ("report.html", "model_card.md")
 _INPUTS = (
     *("data", "weights", "bundle", "evaluation", "champion", "benchmark", "gate", "report"),

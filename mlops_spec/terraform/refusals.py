@@ -55,17 +55,17 @@ _MEANT = (  # what Terraform says -> what has happened, and what to do
         _DEVOPS,
     ),
     (
+        r"AADSTS\d|invalid_client",
+        "Azure does not take this login",
+        f"{_LOGIN}; a pipeline's identity has to be federated with that pipeline",
+    ),
+    (
         (
             r"(?i)could not configure \w+ Authorizer|unable to build authorizer|az login|"
             r"building account|obtain a token|Authenticating using"
         ),
         "nobody is logged in to Azure",
         _LOGIN,
-    ),
-    (
-        r"AADSTS\d|invalid_client",
-        "Azure does not take this login",
-        f"{_LOGIN}; a pipeline's identity has to be federated with that pipeline",
     ),
     (
         "AuthorizationPermissionMismatch|AuthorizationFailure",
